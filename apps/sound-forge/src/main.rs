@@ -1,0 +1,3 @@
+//! Sound Forge.
+
+fn main() {}

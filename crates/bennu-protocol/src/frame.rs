@@ -1,0 +1,138 @@
+//! What a transport carries.
+
+use bytes::Bytes;
+
+use crate::websocket;
+
+/// Whether a [`Frame`] holds text or bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameKind {
+    /// UTF-8 text.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// One serialized message, as a transport receives or sends it.
+///
+/// An outgoing frame is built with the WebSocket header of a server in front of
+/// its payload, in one allocation, so that the same bytes can be written to
+/// every subscriber without another copy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Frame {
+    kind: FrameKind,
+    /// Length in bytes of the WebSocket header in front of the payload; 0 when none is attached.
+    header: u8,
+    bytes: Bytes,
+}
+
+impl Frame {
+    /// A text frame, as it arrives.
+    #[must_use]
+    pub fn text(payload: impl Into<Bytes>) -> Self {
+        Frame { kind: FrameKind::Text, header: 0, bytes: payload.into() }
+    }
+
+    /// A binary frame, as it arrives.
+    #[must_use]
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Frame { kind: FrameKind::Binary, header: 0, bytes: payload.into() }
+    }
+
+    /// Text or binary.
+    #[must_use]
+    pub fn kind(&self) -> FrameKind {
+        self.kind
+    }
+
+    /// The serialized message, without a copy.
+    #[must_use]
+    pub fn payload(&self) -> Bytes {
+        self.bytes.slice(usize::from(self.header)..)
+    }
+
+    /// Bytes that this frame occupies in a queue.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The frame as a WebSocket server writes it: header and payload, unmasked.
+    #[must_use]
+    pub fn into_websocket(self) -> Bytes {
+        match self.header {
+            0 => websocket::encode_frame(self.kind.into(), &self.bytes),
+            _ => self.bytes,
+        }
+    }
+}
+
+impl std::fmt::Debug for Frame {
+    /// Shows kind and length: payloads may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let length = self.bytes.len() - usize::from(self.header);
+        write!(f, "Frame::{:?}({length} bytes)", self.kind)
+    }
+}
+
+impl From<FrameKind> for websocket::Opcode {
+    fn from(kind: FrameKind) -> Self {
+        match kind {
+            FrameKind::Text => websocket::Opcode::Text,
+            FrameKind::Binary => websocket::Opcode::Binary,
+        }
+    }
+}
+
+/// An outgoing frame while it is written: room for the header, then the payload.
+pub(crate) struct FrameBuilder {
+    buffer: Vec<u8>,
+}
+
+/// The longest header that a server writes: two bytes and a 64-bit length (RFC 6455, 5.2).
+const HEADER_ROOM: usize = 10;
+
+impl FrameBuilder {
+    pub(crate) fn with_capacity(payload: usize) -> Self {
+        let mut buffer = Vec::with_capacity(HEADER_ROOM + payload);
+        buffer.resize(HEADER_ROOM, 0);
+        FrameBuilder { buffer }
+    }
+
+    pub(crate) fn payload(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    pub(crate) fn finish(mut self, kind: FrameKind) -> Frame {
+        let length = self.buffer.len() - HEADER_ROOM;
+        let header = websocket::encode_header(kind.into(), length, None);
+        let start = HEADER_ROOM - header.len();
+        self.buffer[start..HEADER_ROOM].copy_from_slice(&header);
+        // Ten bytes at most, so the cast keeps the value.
+        let header = header.len() as u8;
+        Frame { kind, header, bytes: Bytes::from(self.buffer).slice(start..) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_attached_header_equals_one_made_later() {
+        for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
+            let payload = vec![b'x'; length];
+            let mut builder = FrameBuilder::with_capacity(length);
+            builder.payload().extend_from_slice(&payload);
+            let built = builder.finish(FrameKind::Text);
+            assert_eq!(built.payload(), payload);
+            assert_eq!(built.into_websocket(), Frame::text(payload).into_websocket(), "{length}");
+        }
+    }
+}

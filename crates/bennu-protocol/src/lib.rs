@@ -1,0 +1,44 @@
+//! The wire protocol of Phoenix Channels, without any I/O.
+//!
+//! - [`Message`], [`Broadcast`], [`Payload`], [`Ref`], [`Topic`], [`Event`]: what travels.
+//! - [`Serializer`]: versions 1.0.0 (JSON objects) and 2.0.0 (JSON arrays and binary frames).
+//! - [`websocket`]: RFC 6455 framing for both sides.
+//! - [`ServerSession`]: every decision a server takes about joins, leaves, join
+//!   refs, heartbeats and limits, as a state machine that is told the time.
+//!
+//! Nothing in this crate sleeps, spawns, or touches a socket or a clock.
+//!
+//! ```
+//! use bennu_protocol::{Frame, Serializer};
+//!
+//! let frame = Frame::text(r#"["1","2","room:lobby","shout",{"body":"hi"}]"#);
+//! let message = Serializer::V2.decode(frame)?;
+//! assert_eq!(message.topic.as_text(), Some("room:lobby"));
+//! assert_eq!(message.payload.as_json(), Some(&b"{\"body\":\"hi\"}"[..]));
+//! # Ok::<(), bennu_protocol::DecodeError>(())
+//! ```
+
+mod broadcast;
+mod error;
+mod event;
+mod frame;
+mod json;
+mod message;
+mod payload;
+mod refs;
+mod serializer;
+mod session;
+mod topic;
+pub mod websocket;
+
+pub use broadcast::Broadcast;
+pub use error::{DecodeError, EncodeError, PayloadError, VersionError};
+pub use event::Event;
+pub use frame::{Frame, FrameKind};
+pub use json::{JsonError, MAX_DEPTH, validate};
+pub use message::{Message, Name, Status, Text};
+pub use payload::{IntoPayload, Payload};
+pub use refs::Ref;
+pub use serializer::Serializer;
+pub use session::{ChannelId, JoinRefRule, ServerSession, SessionConfig, SessionError, SessionEvent};
+pub use topic::{Topic, TopicPattern, TopicPatternError};

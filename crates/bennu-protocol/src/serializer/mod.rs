@@ -1,0 +1,218 @@
+//! From frames to messages and back, in the two versions of the protocol.
+
+mod v1;
+mod v2;
+
+use crate::error::{DecodeError, EncodeError, VersionError};
+use crate::frame::Frame;
+use crate::message::{Message, Name, Status};
+use crate::payload::Payload;
+use crate::refs::Ref;
+
+/// A version of the wire format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Serializer {
+    /// `1.0.0`: JSON objects, text only.
+    V1,
+    /// `2.0.0`: JSON arrays, and binary frames for binary payloads.
+    V2,
+}
+
+/// A reply on its way to a client.
+pub(crate) struct ReplyParts<'a> {
+    pub(crate) join_ref: Option<&'a Ref>,
+    pub(crate) reference: Option<&'a Ref>,
+    pub(crate) topic: &'a Name,
+    pub(crate) status: &'a Status,
+    pub(crate) response: &'a Payload,
+}
+
+impl Serializer {
+    pub(crate) const COUNT: usize = 2;
+
+    /// Chooses the serializer for a client's `vsn`; a client that sends none speaks 1.0.0.
+    ///
+    /// # Errors
+    ///
+    /// [`VersionError`] when the text is no version or not `~> 1.0.0` or `~> 2.0.0`.
+    pub fn negotiate(vsn: &str) -> Result<Self, VersionError> {
+        let version = Version::parse(vsn).ok_or_else(|| VersionError::NotAVersion(vsn.to_owned()))?;
+        match version {
+            Version { major: 1, minor: 0, before_first_patch: false } => Ok(Serializer::V1),
+            Version { major: 2, minor: 0, before_first_patch: false } => Ok(Serializer::V2),
+            _ => Err(VersionError::Unsupported(vsn.to_owned())),
+        }
+    }
+
+    /// The version as text.
+    #[must_use]
+    pub fn vsn(self) -> &'static str {
+        match self {
+            Serializer::V1 => "1.0.0",
+            Serializer::V2 => "2.0.0",
+        }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Serializer::V1 => 0,
+            Serializer::V2 => 1,
+        }
+    }
+
+    /// Reads a client's frame.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the frame is no message; servers close with 1011.
+    pub fn decode(self, frame: Frame) -> Result<Message, DecodeError> {
+        match self {
+            Serializer::V1 => v1::decode(frame),
+            Serializer::V2 => v2::decode(frame),
+        }
+    }
+
+    /// Writes a push of a channel to its client.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when this version cannot carry it.
+    pub fn encode_push(
+        self,
+        join_ref: Option<&Ref>,
+        topic: &str,
+        event: &str,
+        payload: &Payload,
+    ) -> Result<Frame, EncodeError> {
+        match self {
+            Serializer::V1 => v1::encode_event(None, topic, event, payload),
+            Serializer::V2 => v2::encode_push(join_ref, topic, event, payload),
+        }
+    }
+
+    /// Writes a broadcast, the same for all clients of this version.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when this version cannot carry it.
+    pub fn encode_broadcast(self, topic: &str, event: &str, payload: &Payload) -> Result<Frame, EncodeError> {
+        match self {
+            Serializer::V1 => v1::encode_event(None, topic, event, payload),
+            Serializer::V2 => v2::encode_broadcast(topic, event, payload),
+        }
+    }
+
+    /// Writes the reply to one message.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when this version cannot carry it.
+    pub fn encode_reply(
+        self,
+        join_ref: Option<&Ref>,
+        reference: Option<&Ref>,
+        topic: &str,
+        status: &Status,
+        response: &Payload,
+    ) -> Result<Frame, EncodeError> {
+        let topic = &Name::from(topic);
+        self.encode_reply_parts(&ReplyParts { join_ref, reference, topic, status, response })
+    }
+
+    pub(crate) fn encode_reply_parts(self, reply: &ReplyParts<'_>) -> Result<Frame, EncodeError> {
+        match self {
+            Serializer::V1 => v1::encode_reply(reply),
+            Serializer::V2 => v2::encode_reply(reply),
+        }
+    }
+
+    /// Writes `phx_close` or `phx_error`: its ref is the join_ref of the channel that ended.
+    pub(crate) fn encode_end(
+        self,
+        join_ref: Option<&Ref>,
+        topic: &str,
+        event: &str,
+        payload: &Payload,
+    ) -> Result<Frame, EncodeError> {
+        match self {
+            Serializer::V1 => v1::encode_event(join_ref, topic, event, payload),
+            Serializer::V2 => v2::encode_end(join_ref, topic, event, payload),
+        }
+    }
+}
+
+/// What of a semantic version decides.
+struct Version {
+    major: u64,
+    minor: u64,
+    /// A pre-release of patch 0, which comes before the requirement's lower end.
+    before_first_patch: bool,
+}
+
+impl Version {
+    fn parse(text: &str) -> Option<Self> {
+        let (text, build) = match text.split_once('+') {
+            Some((text, build)) => (text, Some(build)),
+            None => (text, None),
+        };
+        let (numbers, pre) = match text.split_once('-') {
+            Some((numbers, pre)) => (numbers, Some(pre)),
+            None => (text, None),
+        };
+        if !build.is_none_or(is_dotted) || !pre.is_none_or(is_dotted) {
+            return None;
+        }
+        let mut parts = numbers.split('.').map(number);
+        let (major, minor, patch) = (parts.next()??, parts.next()??, parts.next()??);
+        if parts.next().is_some() {
+            return None;
+        }
+        Some(Version { major, minor, before_first_patch: patch == 0 && pre.is_some() })
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let canonical = text == "0" || !text.starts_with('0');
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (canonical && digits).then(|| text.parse().ok()).flatten()
+}
+
+fn is_dotted(text: &str) -> bool {
+    let identifier = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    text.split('.').all(identifier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_negotiated_as_phoenix_does() {
+        use Serializer::{V1, V2};
+        for (vsn, expected) in [
+            ("1.0.0", Some(V1)),
+            ("1.0.7", Some(V1)),
+            ("2.0.0", Some(V2)),
+            ("2.0.9", Some(V2)),
+            ("2.0.0+x", Some(V2)),
+            ("2.0.1-rc.1", Some(V2)),
+            ("2.0.0 x", None),
+            ("2.0.0-rc.1", None),
+            ("2.1.0-dev", None),
+            ("2.1.0", None),
+            ("1.1.0", None),
+            ("123.1.1", None),
+            ("2.0", None),
+            ("2.0.0.0", None),
+            ("02.0.0", None),
+            ("", None),
+            ("x", None),
+            ("2.0.0-", None),
+            ("2.0.0+", None),
+        ] {
+            assert_eq!(Serializer::negotiate(vsn).ok(), expected, "{vsn:?}");
+        }
+    }
+}

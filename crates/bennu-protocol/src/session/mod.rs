@@ -1,0 +1,5 @@
+//! The protocol's decisions as a state machine that is told the time.
+
+mod server;
+
+pub use server::{ChannelId, JoinRefRule, ServerSession, SessionConfig, SessionError, SessionEvent};

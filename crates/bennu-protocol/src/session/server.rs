@@ -1,0 +1,522 @@
+//! One connection's session on the server's side.
+//!
+//! ```text
+//!            phx_join            accept_join             phx_leave
+//! (absent) ───────────▶ Joining ─────────────▶ Joined ─────────────▶ Leaving
+//!     ▲                    │ refuse_join         │ stop, crash          │ left, stop, crash
+//!     └────────────────────┴─────────────────────┴──────────────────────┘
+//! ```
+//!
+//! A `phx_join` for a topic that is joined or being left replaces the channel:
+//! the old one ends, and the answer to the new join goes out before the
+//! `phx_close` of the old. While a channel is joining, messages for its topic
+//! wait and are looked at again, in order, once the join is answered; all other
+//! topics and the heartbeat go on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{DecodeError, EncodeError};
+use crate::event::Event;
+use crate::frame::Frame;
+use crate::message::{Message, Name, Status};
+use crate::payload::Payload;
+use crate::refs::Ref;
+use crate::serializer::{ReplyParts, Serializer};
+use crate::topic::{Topic, TopicPattern};
+
+/// What all sessions of one mount share.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// Which topics can be joined, tried in order; the index of the first match is the route.
+    pub patterns: Vec<TopicPattern>,
+    /// How many channels one connection may hold.
+    pub max_channels: usize,
+    /// Which join refs later messages of a channel may carry.
+    pub join_ref_rule: JoinRefRule,
+    /// Silence from the client after which the session asks to be closed; `None` waits for ever.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Which `join_ref` a message may carry to reach a joined channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum JoinRefRule {
+    /// The join's `join_ref`, the join's `ref`, or null. Deployed clients need this.
+    #[default]
+    Lenient,
+    /// The join's `join_ref` or null, as Phoenix 1.8.12.
+    Strict,
+}
+
+/// Names one channel of one session, and never a later one on the same topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChannelId {
+    /// Its place in the session's table; places are used again.
+    pub index: u32,
+    /// Counts the channels of the session.
+    pub generation: u32,
+}
+
+/// What the server must act on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// A client wants to join; answer with `accept_join` or `refuse_join`.
+    Join {
+        /// The new channel.
+        channel: ChannelId,
+        /// Index of the pattern that matched.
+        route: usize,
+        /// The topic to join.
+        topic: Topic,
+        /// What the client sent along.
+        payload: Payload,
+    },
+    /// A message for a joined channel.
+    Message {
+        /// The channel it is for.
+        channel: ChannelId,
+        /// Its event.
+        event: Name,
+        /// What it carries.
+        payload: Payload,
+        /// What a reply must echo.
+        reference: Option<Ref>,
+    },
+    /// A client leaves; answer with `left`.
+    Leave {
+        /// The channel that is left.
+        channel: ChannelId,
+        /// What the reply must echo.
+        reference: Option<Ref>,
+    },
+    /// The channel has been replaced by a new join; end it now and silently.
+    Replaced {
+        /// The channel that ended.
+        channel: ChannelId,
+    },
+    /// The client has been silent for longer than the idle timeout.
+    Idle,
+}
+
+/// The server's side of one connection.
+///
+/// Feed it with [`handle_frame`](Self::handle_frame) and
+/// [`handle_timeout`](Self::handle_timeout); after each, take out
+/// [`poll_event`](Self::poll_event) and [`poll_transmit`](Self::poll_transmit)
+/// until both are empty.
+#[derive(Debug)]
+pub struct ServerSession {
+    serializer: Serializer,
+    config: Arc<SessionConfig>,
+    slots: Vec<Option<Slot>>,
+    joined: u32,
+    generation: u32,
+    parked_bytes: usize,
+    last_received: Instant,
+    transmit: VecDeque<Frame>,
+    events: VecDeque<SessionEvent>,
+}
+
+/// One topic of the connection.
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    topic: Topic,
+    /// The join message's `join_ref`, as sent.
+    join_ref: Option<Ref>,
+    /// The join message's `ref`.
+    reference: Option<Ref>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Joining(Box<Joining>),
+    Joined,
+    Leaving,
+}
+
+/// What a join that is not answered yet holds.
+#[derive(Debug, Default)]
+struct Joining {
+    /// `join_ref` of the channel that this join replaces, whose `phx_close` is due after the answer.
+    replaces: Option<Option<Ref>>,
+    /// Messages for this topic that came meanwhile.
+    parked: Vec<Message>,
+}
+
+impl ServerSession {
+    /// A session that begins at `now`.
+    #[must_use]
+    pub fn new(serializer: Serializer, config: Arc<SessionConfig>, now: Instant) -> Self {
+        ServerSession {
+            serializer,
+            config,
+            slots: Vec::new(),
+            joined: 0,
+            generation: 0,
+            parked_bytes: 0,
+            last_received: now,
+            transmit: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes in one frame.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the frame is no message, or [`EncodeError`] when
+    /// the answer cannot be written: both end the connection with 1011.
+    pub fn handle_frame(&mut self, frame: Frame) -> Result<(), SessionError> {
+        let message = self.serializer.decode(frame)?;
+        self.dispatch(message)
+    }
+
+    /// Notes that the client sent bytes at `now`, be it only a ping.
+    pub fn handle_received(&mut self, now: Instant) {
+        self.last_received = now;
+    }
+
+    /// Lets time pass; call it when [`poll_timeout`](Self::poll_timeout) said so.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.events.push_back(SessionEvent::Idle);
+        }
+    }
+
+    /// Joins the client to the topic: an ok reply.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the response cannot be written; the connection must then close with 1011.
+    pub fn accept_join(&mut self, channel: ChannelId, response: &Payload) -> Result<(), SessionError> {
+        let Some(slot) = self.slot_mut(channel) else { return Ok(()) };
+        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Joined) else { return Ok(()) };
+        self.answer_join(channel, &Status::Ok, response, *joining)
+    }
+
+    /// Refuses the join: an error reply, and the topic is free.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the response cannot be written; the connection must then close with 1011.
+    pub fn refuse_join(&mut self, channel: ChannelId, response: &Payload) -> Result<(), SessionError> {
+        let Some(slot) = self.slot_mut(channel) else { return Ok(()) };
+        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Leaving) else { return Ok(()) };
+        self.answer_join(channel, &Status::Error, response, *joining)
+    }
+
+    /// Answers a leave: an ok reply, then `phx_close`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the ref has no form in JSON; the connection must then close with 1011.
+    pub fn left(&mut self, channel: ChannelId, reference: Option<&Ref>) -> Result<(), SessionError> {
+        if let Some(slot) = self.slot(channel) {
+            let topic = Name::from(slot.topic.as_str());
+            let join_ref = slot.join_ref.clone().or_else(|| slot.reference.clone());
+            self.reply(join_ref.as_ref(), reference, &topic, &Status::Ok, &Payload::empty())?;
+        }
+        self.stop(channel)
+    }
+
+    /// Ends a channel: `phx_close`, after which clients do not rejoin.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the join's ref has no form in JSON.
+    pub fn stop(&mut self, channel: ChannelId) -> Result<(), SessionError> {
+        self.end(channel, &Event::Close, &Payload::empty())
+    }
+
+    /// Ends a channel that failed: `phx_error`, after which clients rejoin.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the join's ref has no form in JSON.
+    pub fn crash(&mut self, channel: ChannelId) -> Result<(), SessionError> {
+        let reason = Payload::Json(br#"{"reason":"channel_crash"}"#.as_slice().into());
+        self.end(channel, &Event::Error, &reason)
+    }
+
+    /// Queues a frame that is already encoded, behind all that was queued before.
+    pub fn push_encoded(&mut self, frame: Frame) {
+        self.transmit.push_back(frame);
+    }
+
+    /// The next frame to send, until there is none.
+    pub fn poll_transmit(&mut self) -> Option<Frame> {
+        pop_and_free(&mut self.transmit)
+    }
+
+    /// The next thing the server should know, until there is none.
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+        pop_and_free(&mut self.events)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if ever.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.config.idle_timeout.and_then(|timeout| self.last_received.checked_add(timeout))
+    }
+
+    /// The version this client speaks.
+    #[must_use]
+    pub fn serializer(&self) -> Serializer {
+        self.serializer
+    }
+
+    /// Bytes of messages that wait for a join to be answered; stop reading when it grows too large.
+    #[must_use]
+    pub fn parked_bytes(&self) -> usize {
+        self.parked_bytes
+    }
+
+    /// The `join_ref` that pushes and replies of this channel carry: the join's own, else its ref.
+    #[must_use]
+    pub fn join_ref(&self, channel: ChannelId) -> Option<Ref> {
+        let slot = self.slot(channel)?;
+        slot.join_ref.clone().or_else(|| slot.reference.clone())
+    }
+
+    /// Whether this channel is joined or being left.
+    #[must_use]
+    pub fn is_alive(&self, channel: ChannelId) -> bool {
+        self.slot(channel).is_some()
+    }
+
+    /// The rows of the dispatch table, channels specification 7.3; the first that applies decides.
+    fn dispatch(&mut self, message: Message) -> Result<(), SessionError> {
+        if message.topic.as_text() == Some(Topic::PHOENIX) && message.event.as_text() == Some("heartbeat") {
+            return self.answer(&message, None, &Status::Ok, &Payload::empty());
+        }
+        let index = message.topic.as_text().and_then(|topic| self.find(topic));
+        let Some(index) = index else { return self.dispatch_unjoined(message) };
+        let event = message.event.as_text().map(Event::from);
+        self.dispatch_to(index, event.as_ref(), message)
+    }
+
+    fn dispatch_unjoined(&mut self, message: Message) -> Result<(), SessionError> {
+        match message.event.as_text().map(Event::from) {
+            Some(Event::Join) => self.join(message, None),
+            Some(Event::Leave) => {
+                let join_ref = message.join_ref.clone();
+                self.answer(&message, join_ref.as_ref(), &Status::Ok, &Payload::empty())
+            }
+            _ => self.unmatched(&message),
+        }
+    }
+
+    fn dispatch_to(&mut self, index: usize, event: Option<&Event>, message: Message) -> Result<(), SessionError> {
+        let Some(slot) = self.slots[index].as_mut() else { return Ok(()) };
+        if let State::Joining(joining) = &mut slot.state {
+            self.parked_bytes += parked_size(&message);
+            joining.parked.push(message);
+            return Ok(());
+        }
+        if event == Some(&Event::Join) {
+            let replaced = self.replace(index);
+            return self.join(message, Some(replaced));
+        }
+        if !slot.accepts(message.join_ref.as_ref(), self.config.join_ref_rule) {
+            return Ok(());
+        }
+        if matches!(slot.state, State::Leaving) {
+            // The channel has stopped listening: as in Phoenix, what comes now has no answer.
+            return Ok(());
+        }
+        let channel = slot.id(index);
+        self.events.push_back(match event {
+            Some(Event::Leave) => {
+                slot.state = State::Leaving;
+                SessionEvent::Leave { channel, reference: message.reference }
+            }
+            _ => SessionEvent::Message {
+                channel,
+                event: message.event,
+                payload: message.payload,
+                reference: message.reference,
+            },
+        });
+        Ok(())
+    }
+
+    fn join(&mut self, message: Message, replaces: Option<Option<Ref>>) -> Result<(), SessionError> {
+        let topic = message.topic.as_text().unwrap_or_default();
+        let is_text = message.topic.as_text().is_some();
+        let matching = self.config.patterns.iter().position(|pattern| is_text && pattern.matches(topic));
+        let Some(route) = matching else { return self.unmatched(&message) };
+        if self.joined as usize >= self.config.max_channels {
+            let join_ref = message.join_ref.clone();
+            let reason = Payload::Json(br#"{"reason":"too many channels joined"}"#.as_slice().into());
+            return self.answer(&message, join_ref.as_ref(), &Status::Error, &reason);
+        }
+        let topic = Topic::from(topic);
+        let channel = self.insert(Slot {
+            generation: 0,
+            topic: topic.clone(),
+            join_ref: message.join_ref,
+            reference: message.reference,
+            state: State::Joining(Box::new(Joining { replaces, parked: Vec::new() })),
+        });
+        self.events.push_back(SessionEvent::Join { channel, route, topic, payload: message.payload });
+        Ok(())
+    }
+
+    /// Ends the channel at `index` in favour of a new join, and returns its `join_ref`.
+    fn replace(&mut self, index: usize) -> Option<Ref> {
+        let slot = self.slots[index].take()?;
+        self.joined -= 1;
+        self.events.push_back(SessionEvent::Replaced { channel: slot.id(index) });
+        slot.join_ref
+    }
+
+    fn answer_join(
+        &mut self,
+        channel: ChannelId,
+        status: &Status,
+        response: &Payload,
+        joining: Joining,
+    ) -> Result<(), SessionError> {
+        let Some(slot) = self.slot(channel) else { return Ok(()) };
+        let (topic, join_ref, reference) = (slot.topic.clone(), slot.join_ref.clone(), slot.reference.clone());
+        let name = Name::from(topic.as_str());
+        self.reply(join_ref.as_ref(), reference.as_ref(), &name, status, response)?;
+        if *status == Status::Error {
+            self.remove(channel);
+        }
+        if let Some(old) = joining.replaces {
+            let frame =
+                self.serializer.encode_end(old.as_ref(), &topic, Event::Close.as_str(), &Payload::empty())?;
+            self.transmit.push_back(frame);
+        }
+        self.unpark(joining.parked)
+    }
+
+    /// Looks again at what waited for a join, in the order it came.
+    fn unpark(&mut self, parked: Vec<Message>) -> Result<(), SessionError> {
+        for message in parked {
+            self.parked_bytes -= parked_size(&message);
+            self.dispatch(message)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, channel: ChannelId, event: &Event, payload: &Payload) -> Result<(), SessionError> {
+        let Some(slot) = self.remove(channel) else { return Ok(()) };
+        let frame =
+            self.serializer.encode_end(slot.join_ref.as_ref(), &slot.topic, event.as_str(), payload)?;
+        self.transmit.push_back(frame);
+        Ok(())
+    }
+
+    fn unmatched(&mut self, message: &Message) -> Result<(), SessionError> {
+        let reason = Payload::Json(br#"{"reason":"unmatched topic"}"#.as_slice().into());
+        self.answer(message, None, &Status::Error, &reason)
+    }
+
+    /// Replies to a message that no channel answers.
+    fn answer(
+        &mut self,
+        message: &Message,
+        join_ref: Option<&Ref>,
+        status: &Status,
+        response: &Payload,
+    ) -> Result<(), SessionError> {
+        self.reply(join_ref, message.reference.as_ref(), &message.topic, status, response)
+    }
+
+    fn reply(
+        &mut self,
+        join_ref: Option<&Ref>,
+        reference: Option<&Ref>,
+        topic: &Name,
+        status: &Status,
+        response: &Payload,
+    ) -> Result<(), SessionError> {
+        let reply = ReplyParts { join_ref, reference, topic, status, response };
+        let frame = self.serializer.encode_reply_parts(&reply)?;
+        self.transmit.push_back(frame);
+        Ok(())
+    }
+
+    fn insert(&mut self, mut slot: Slot) -> ChannelId {
+        self.generation = self.generation.wrapping_add(1);
+        self.joined += 1;
+        slot.generation = self.generation;
+        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        let id = slot.id(index);
+        match self.slots.get_mut(index) {
+            Some(free) => *free = Some(slot),
+            None => {
+                self.slots.reserve_exact(1 + self.slots.len() / 2);
+                self.slots.push(Some(slot));
+            }
+        }
+        id
+    }
+
+    fn remove(&mut self, channel: ChannelId) -> Option<Slot> {
+        self.slot(channel)?;
+        self.joined -= 1;
+        self.slots[channel.index as usize].take()
+    }
+
+    fn find(&self, topic: &str) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| *slot.topic == *topic))
+    }
+
+    fn slot(&self, channel: ChannelId) -> Option<&Slot> {
+        let slot = self.slots.get(channel.index as usize)?.as_ref()?;
+        (slot.generation == channel.generation).then_some(slot)
+    }
+
+    fn slot_mut(&mut self, channel: ChannelId) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(channel.index as usize)?.as_mut()?;
+        (slot.generation == channel.generation).then_some(slot)
+    }
+}
+
+impl Slot {
+    fn id(&self, index: usize) -> ChannelId {
+        // A session holds at most `max_channels` slots, far below u32::MAX.
+        ChannelId { index: index as u32, generation: self.generation }
+    }
+
+    /// Whether a message with this `join_ref` is for the present channel and not for an earlier one.
+    fn accepts(&self, join_ref: Option<&Ref>, rule: JoinRefRule) -> bool {
+        let own = join_ref.is_none() || join_ref == self.join_ref.as_ref();
+        match rule {
+            JoinRefRule::Strict => own,
+            JoinRefRule::Lenient => own || join_ref == self.reference.as_ref(),
+        }
+    }
+}
+
+/// Why a session cannot go on; the connection is closed with 1011.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The client sent something that is no message.
+    #[error("the client's frame cannot be decoded")]
+    Decode(#[from] DecodeError),
+    /// The answer to the client cannot be written.
+    #[error("the answer cannot be encoded")]
+    Encode(#[from] EncodeError),
+}
+
+/// What a parked message holds on to, in bytes.
+fn parked_size(message: &Message) -> usize {
+    size_of::<Message>() + message.payload.len()
+}
+
+/// Takes the first element, and gives the memory back with the last.
+fn pop_and_free<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let first = queue.pop_front()?;
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    Some(first)
+}

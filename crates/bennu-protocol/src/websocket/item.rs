@@ -1,0 +1,70 @@
+//! What comes out of a decoder.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{CloseFrame, ProtocolViolation};
+
+/// One thing that the peer said.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A whole text message; its bytes are UTF-8.
+    Text(Bytes),
+    /// A whole binary message.
+    Binary(Bytes),
+    /// To be answered by a pong with the same payload.
+    Ping(Bytes),
+    /// The answer to a ping, or unsolicited.
+    Pong(Bytes),
+    /// The last item of a connection, with what the peer gave as its cause.
+    Close(Option<CloseFrame>),
+}
+
+impl fmt::Debug for Item {
+    /// Tells how long a payload is, but not what it says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, payload) = match self {
+            Self::Text(payload) => ("Text", payload),
+            Self::Binary(payload) => ("Binary", payload),
+            Self::Ping(payload) => ("Ping", payload),
+            Self::Pong(payload) => ("Pong", payload),
+            Self::Close(frame) => return f.debug_tuple("Close").field(frame).finish(),
+        };
+        write!(f, "{name}({} bytes)", payload.len())
+    }
+}
+
+/// What a message carries.
+#[derive(Clone, Copy)]
+pub(super) enum MessageKind {
+    Text,
+    Binary,
+}
+
+impl MessageKind {
+    /// Text is looked at only here, as a character may span fragments.
+    pub(super) fn into_item(self, payload: Bytes) -> Result<Item, ProtocolViolation> {
+        match self {
+            Self::Text if str::from_utf8(&payload).is_err() => Err(ProtocolViolation::InvalidUtf8),
+            Self::Text => Ok(Item::Text(payload)),
+            Self::Binary => Ok(Item::Binary(payload)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_not_for_the_log() {
+        for (item, shown) in [
+            (Item::Text("secret".into()), "Text(6 bytes)"),
+            (Item::Binary("secret".into()), "Binary(6 bytes)"),
+            (Item::Close(None), "Close(None)"),
+        ] {
+            assert_eq!(format!("{item:?}"), shown);
+        }
+    }
+}

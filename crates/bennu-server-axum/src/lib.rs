@@ -1,0 +1,1 @@
+//! bennu-server-axum.

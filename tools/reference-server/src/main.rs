@@ -1,0 +1,3 @@
+//! Reference.
+
+fn main() {}
