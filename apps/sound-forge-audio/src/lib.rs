@@ -1,1 +1,11 @@
-//! x
+//! The audio engine of Sound Forge.
+
+pub mod audio;
+pub mod key;
+pub mod progress;
+pub mod stems;
+pub mod synth;
+
+pub use audio::Audio;
+pub use key::{Key, Mode, ParseKeyError};
+pub use progress::{Cancelled, Progress, Unwatched};

@@ -1,1 +1,35 @@
-//! bennu-presence.
+//! Presence: who is online on which topic.
+//!
+//! An [`Owner`] tracks keys on topics; when it is dropped, whatever it tracked
+//! leaves. Every change is broadcast to the topic as `presence_diff`, in the
+//! shape that official Phoenix clients merge into the `presence_state` they got
+//! at join.
+//!
+//! ```
+//! use bennu_presence::Presence;
+//! use bennu_pubsub::PubSub;
+//! use serde_json::json;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let presence = Presence::new(PubSub::local());
+//! let mut alice = presence.owner();
+//! alice.track("room:1", "alice", json!({"device": "web"}))?;
+//! assert_eq!(presence.list("room:1").await.len(), 1);
+//!
+//! drop(alice);
+//! assert!(presence.list("room:1").await.is_empty());
+//! # Ok::<(), bennu_presence::TrackError>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod owner;
+mod reference;
+mod tracker;
+mod view;
+mod worker;
+
+pub use owner::{Owner, TrackError, UpdateError};
+pub use tracker::{Presence, PresenceBuilder};
+pub use view::{Diff, Entry, Meta, Presences};
+pub use worker::Change;

@@ -1,1 +1,121 @@
-//! bennu-server-axum.
+//! Mounts an [`Endpoint`] in axum, or in any tower service on hyper.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use bennu_server::{AllowAnonymous, Channels, Endpoint, SocketOptions};
+//!
+//! # fn app(pubsub: bennu_pubsub::PubSub) -> Result<Router, bennu_server::BuildError> {
+//! let endpoint = Endpoint::builder(pubsub)
+//!     .socket("/socket", AllowAnonymous, Channels::new(), SocketOptions::default())
+//!     .build()?;
+//! let app = Router::new()
+//!     .route("/", get(|| async { "hello" }))
+//!     .layer(bennu_server_axum::sockets(&endpoint));
+//! # Ok(app)
+//! # }
+//! ```
+//!
+//! Requests to the endpoint's sockets are answered before the application's own
+//! routes and layers see them; all others pass.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bennu_server::{Endpoint, Upgrade};
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// A layer that serves the endpoint's sockets; for `Router::layer`.
+///
+/// Give the router's service connect info (`into_make_service_with_connect_info::<SocketAddr>()`)
+/// if `connect` should know the clients' addresses.
+#[must_use]
+pub fn sockets(endpoint: &Endpoint) -> SocketLayer {
+    SocketLayer { endpoint: endpoint.clone() }
+}
+
+/// Made by [`sockets`].
+#[derive(Debug, Clone)]
+pub struct SocketLayer {
+    endpoint: Endpoint,
+}
+
+impl<S> Layer<S> for SocketLayer {
+    type Service = SocketService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SocketService { endpoint: self.endpoint.clone(), inner }
+    }
+}
+
+/// Serves sockets, and passes everything else on.
+#[derive(Debug, Clone)]
+pub struct SocketService<S> {
+    endpoint: Endpoint,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for SocketService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if self.endpoint.route(request.uri().path()).is_none() {
+            return Box::pin(self.inner.call(request));
+        }
+        let endpoint = self.endpoint.clone();
+        let (parts, _) = request.into_parts();
+        Box::pin(async move { Ok(serve(&endpoint, parts).await.map(Body::from)) })
+    }
+}
+
+async fn serve(endpoint: &Endpoint, mut parts: Parts) -> Response<axum::body::Bytes> {
+    let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let path = parts.uri.path().to_owned();
+    let Some(handshake) = endpoint.route(&path) else {
+        return status(http::StatusCode::NOT_FOUND);
+    };
+    match (handshake.accept(parts, peer).await, on_upgrade) {
+        (Ok(upgrade), Some(on_upgrade)) => switch(upgrade, on_upgrade),
+        // Accepted, but this server cannot hand out the stream.
+        (Ok(_), None) => status(http::StatusCode::NOT_IMPLEMENTED),
+        (Err(refused), _) => refused,
+    }
+}
+
+/// Runs the connection on the raw stream once hyper has sent the response.
+fn switch(mut upgrade: Upgrade, on_upgrade: OnUpgrade) -> Response<axum::body::Bytes> {
+    let response = std::mem::take(&mut upgrade.response);
+    // The task ends with its connection, and the endpoint counts and closes those.
+    tokio::spawn(async move {
+        match on_upgrade.await {
+            Ok(stream) => upgrade.run(TokioIo::new(stream)).await,
+            Err(error) => tracing::debug!(%error, "the client left during the handshake"),
+        }
+    });
+    response
+}
+
+fn status(status: http::StatusCode) -> Response<axum::body::Bytes> {
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    response
+}

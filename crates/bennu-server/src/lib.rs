@@ -1,1 +1,39 @@
-//! bennu-server.
+//! Phoenix Channels on the server: sockets, channels, and the WebSocket transport.
+//!
+//! - [`Socket`] decides who may connect; [`Channel`] what happens on a topic.
+//! - [`Endpoint`] holds both together, at the paths where they are mounted.
+//! - [`Context`] is a channel's way to its client and to everyone on its topic.
+//!
+//! This crate knows no web framework: it takes the head of an HTTP request
+//! ([`Endpoint::route`], [`Handshake::accept`]) and then any stream of bytes
+//! ([`Upgrade::run`]). `bennu-server-axum` mounts it in axum and tower; the crate
+//! `bennu` holds all of it for users.
+
+mod channel;
+mod config;
+mod connection;
+mod context;
+mod endpoint;
+mod info;
+mod joined;
+mod mailbox;
+mod mount;
+mod origin;
+mod params;
+mod router;
+mod socket;
+mod transport;
+
+pub use channel::{
+    Channel, ChannelError, Handled, HandlerResult, JoinRefusal, JoinRequest, Joined, Reply, StopReason,
+    TerminateReason, UnknownEvent,
+};
+pub use config::SocketOptions;
+pub use context::{ChannelRef, Context, SocketRef};
+pub use endpoint::{BuildError, Endpoint, EndpointBuilder};
+pub use info::Info;
+pub use origin::{CheckOrigin, Origin, OriginPattern, OriginPatternError};
+pub use params::{Param, Params, QueryError};
+pub use router::Channels;
+pub use socket::{AllowAnonymous, ConnectRequest, Connected, Refusal, Socket, TransportKind};
+pub use transport::handshake::{Handshake, Upgrade};

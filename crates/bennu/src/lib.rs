@@ -1,1 +1,77 @@
-//! bennu.
+//! Phoenix Channels, Presence and PubSub in Rust, for the clients you already have.
+//!
+//! A server has *sockets*, which decide who may connect, and *channels*, which
+//! say what happens on a topic. Any Phoenix client talks to them.
+//!
+//! ```no_run
+//! use bennu::prelude::*;
+//!
+//! struct RoomChannel;
+//!
+//! impl Channel for RoomChannel {
+//!     type Assigns = ();
+//!
+//!     async fn join(_: JoinRequest<()>) -> Result<Joined<Self>, JoinRefusal> {
+//!         Ok(Joined::new(RoomChannel))
+//!     }
+//!
+//!     async fn handle_in(&mut self, event: &str, payload: Payload, cx: &mut Context<()>) -> HandlerResult {
+//!         match event {
+//!             "shout" => {
+//!                 cx.broadcast("shout", payload)?;
+//!                 Handled::ok()
+//!             }
+//!             _ => Handled::unknown_event(event),
+//!         }
+//!     }
+//! }
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let channels = Channels::new().channel::<RoomChannel>("room:*");
+//! let endpoint = Endpoint::builder(PubSub::local())
+//!     .socket("/socket", AllowAnonymous, channels, SocketOptions::default())
+//!     .build()?;
+//! let app = axum::Router::new().layer(bennu::axum::sockets(&endpoint));
+//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:4000").await?, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Socket`], [`Channel`], [`Context`]: what to write, and what to act through.
+//! - [`Endpoint`]: mounts sockets; broadcasts and disconnects from anywhere.
+//! - [`PubSub`]: typed messages between tasks, channels and workers.
+//! - [`presence`]: who is online.
+//! - [`axum`]: mounting in axum or tower.
+
+/// Mounting in axum or any tower service.
+pub mod axum {
+    pub use bennu_server_axum::{SocketLayer, SocketService, sockets};
+}
+
+/// Who is online.
+pub mod presence {
+    pub use bennu_presence::{
+        Change, Diff, Entry, Meta, Owner, Presence, PresenceBuilder, Presences, TrackError, UpdateError,
+    };
+}
+
+pub use bennu_presence::Presence;
+pub use bennu_protocol::{
+    Broadcast, EncodeError, IntoPayload, JoinRefRule, Payload, PayloadError, Status, Topic,
+};
+pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
+pub use bennu_server::{
+    AllowAnonymous, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin, ConnectRequest,
+    Connected, Context, Endpoint, EndpointBuilder, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined,
+    Origin, OriginPattern, OriginPatternError, Param, Params, QueryError, Refusal, Reply, Socket, SocketOptions,
+    SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent,
+};
+
+/// What most channels need, for `use bennu::prelude::*`.
+pub mod prelude {
+    pub use crate::{
+        AllowAnonymous, Channel, ChannelError, Channels, ConnectRequest, Connected, Context, Endpoint, Handled,
+        HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence, PubSub, Refusal, Socket,
+        SocketOptions, StopReason, TerminateReason, Topic, presence,
+    };
+}

@@ -75,7 +75,7 @@ impl ProtocolViolation {
     pub const fn close_code(self) -> u16 {
         match self {
             Self::InvalidUtf8 => close::INVALID_PAYLOAD,
-            Self::FrameTooLarge | Self::MessageTooLarge => close::TOO_LARGE,
+            Self::FrameTooLarge | Self::MessageTooLarge | Self::LengthOverflow => close::TOO_LARGE,
             Self::ReservedBits
             | Self::UnknownOpcode { .. }
             | Self::Unmasked
@@ -84,7 +84,6 @@ impl ProtocolViolation {
             | Self::InterruptedMessage
             | Self::FragmentedControl
             | Self::ControlTooLong
-            | Self::LengthOverflow
             | Self::LengthNotMinimal
             | Self::CloseBody
             | Self::CloseCode { .. }

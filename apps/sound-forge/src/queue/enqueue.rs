@@ -1,0 +1,124 @@
+//! Making jobs, one of each.
+
+use crate::clock::Moment;
+use crate::ids::{JobId, TrackId, UserId};
+use crate::store::{Connection, NewTrack, StoreError, ensure_track};
+
+use super::job::{JobRow, to_json};
+use super::{CreatedTrack, Job, JobInput, JobStatus, Queue, Rules};
+
+/// A job about to be made.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The track it works on.
+    pub track_id: TrackId,
+    /// What it is to do.
+    pub input: JobInput,
+}
+
+/// The job of a request.
+#[derive(Debug, Clone)]
+pub struct Enqueued {
+    /// The new job, or the one that was there.
+    pub job: Job,
+    /// Whether it was made by this request.
+    pub is_new: bool,
+}
+
+impl Queue {
+    /// Makes a job, or finds the one like it that is live or younger than the rules' window.
+    ///
+    /// The database decides, so a thousand requests at once make one job.
+    pub async fn enqueue(&self, new: &NewJob) -> Result<Enqueued, StoreError> {
+        let mut tx = self.store().write().await?;
+        let enqueued = self.insert(&mut tx, new, self.now()).await?;
+        tx.commit().await?;
+        if enqueued.is_new {
+            self.ring();
+        }
+        Ok(enqueued)
+    }
+
+    /// Makes the track of a source and the job that downloads it; or finds both.
+    pub async fn enqueue_download(&self, track: &NewTrack, input: JobInput) -> Result<Enqueued, StoreError> {
+        let now = self.now();
+        let mut tx = self.store().write().await?;
+        let (row, track_is_new) = ensure_track(&mut tx, track, now).await?;
+        let new = NewJob { user_id: track.user_id, track_id: row.id, input };
+        let enqueued = self.insert(&mut tx, &new, now).await?;
+        tx.commit().await?;
+        if track_is_new {
+            self.notices().track_created(CreatedTrack { id: row.id, user_id: row.user_id, title: row.title });
+        }
+        if enqueued.is_new {
+            self.ring();
+        }
+        Ok(enqueued)
+    }
+
+    /// The same within a transaction; the caller rings after its commit.
+    pub(super) async fn insert(
+        &self,
+        tx: &mut Connection,
+        new: &NewJob,
+        now: Moment,
+    ) -> Result<Enqueued, StoreError> {
+        let unique_key = unique_key(new);
+        self.free_key(tx, &unique_key, now).await?;
+        let made = insert_row(tx, new, &unique_key, now).await?;
+        let row: JobRow = sqlx::query_as("SELECT * FROM jobs WHERE unique_key = ?")
+            .bind(&unique_key)
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(Enqueued { job: row.try_into()?, is_new: made })
+    }
+
+    /// Takes the key from a job that is finished and out of its window.
+    async fn free_key(&self, tx: &mut Connection, unique_key: &str, now: Moment) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE jobs SET unique_key = NULL \
+             WHERE unique_key = ? AND finished_at IS NOT NULL AND created_at <= ?",
+        )
+        .bind(unique_key)
+        .bind(now - self.rules().unique_for)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}
+
+async fn insert_row(
+    tx: &mut Connection,
+    new: &NewJob,
+    unique_key: &str,
+    now: Moment,
+) -> Result<bool, StoreError> {
+    let job_type = new.input.job_type();
+    let made = sqlx::query(
+        "INSERT INTO jobs (id, user_id, track_id, job_type, status, progress, message, input, attempt, \
+         max_attempts, run_at, unique_key, revision, created_at, updated_at) \
+         VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, 1, ?, ?) ON CONFLICT (unique_key) DO NOTHING",
+    )
+    .bind(JobId::random())
+    .bind(new.user_id)
+    .bind(new.track_id)
+    .bind(job_type.name())
+    .bind(JobStatus::Queued.name())
+    .bind("Waiting for a free worker")
+    .bind(to_json("job input", &new.input)?)
+    .bind(i64::from(Rules::tries(job_type)))
+    .bind(now)
+    .bind(unique_key)
+    .bind(now)
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(made.rows_affected() > 0)
+}
+
+/// Per track and type. A track is one user's canonical URL, so this holds for downloads too.
+fn unique_key(new: &NewJob) -> String {
+    format!("{}:{}", new.input.job_type().name(), new.track_id)
+}

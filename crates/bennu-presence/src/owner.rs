@@ -1,0 +1,275 @@
+//! Those who track.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::tracker::Presence;
+use crate::view::{Meta, Presences};
+
+/// Bytes that a key may have.
+const MAX_KEY: usize = 1_024;
+
+/// Keys that official clients up to 1.7 look up on a plain JavaScript object and
+/// find there although nobody tracked them (CVE-2026-56812).
+const HOSTILE_KEYS: [&str; 12] = [
+    "__proto__",
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
+
+/// Tracks keys on topics for as long as it lives. Dropping it is a leave of all of them.
+pub struct Owner {
+    presence: Presence,
+    id: u64,
+    tracked: HashMap<String, Vec<String>>,
+}
+
+/// Why a key is not tracked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TrackError {
+    /// This owner tracks the key on the topic already.
+    #[error("{key:?} is already tracked on {topic:?} by this owner")]
+    AlreadyTracked {
+        /// The topic.
+        topic: String,
+        /// The key.
+        key: String,
+    },
+    /// The key is empty, longer than 1,024 bytes, or a name that JavaScript objects have by themselves.
+    #[error("{0:?} cannot be a presence key")]
+    InvalidKey(String),
+    /// A meta must be a JSON object.
+    #[error("the meta is no JSON object")]
+    NotAnObject,
+}
+
+/// Why a key is not updated.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// This owner does not track the key on the topic.
+    #[error("the key is not tracked on this topic by this owner")]
+    NotTracked,
+    /// A meta must be a JSON object.
+    #[error("the meta is no JSON object")]
+    NotAnObject,
+}
+
+impl Owner {
+    pub(crate) fn new(presence: Presence, id: u64) -> Self {
+        Owner { presence, id, tracked: HashMap::new() }
+    }
+
+    /// Tracks `key` on `topic`, with what others should know about it, and returns the `phx_ref`.
+    ///
+    /// The server chooses the key: one that the client names lets it pose as somebody else.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackError`] when the owner tracks the key already, the key is unfit, or the meta is no object.
+    pub fn track(
+        &mut self,
+        topic: impl AsRef<str>,
+        key: impl Into<String>,
+        meta: impl Serialize,
+    ) -> Result<String, TrackError> {
+        let (topic, key) = (topic.as_ref(), key.into());
+        if key.is_empty() || key.len() > MAX_KEY || HOSTILE_KEYS.contains(&key.as_str()) {
+            return Err(TrackError::InvalidKey(key.chars().take(64).collect()));
+        }
+        let meta = object(meta).ok_or(TrackError::NotAnObject)?;
+        let reference = self.presence.track(self.id, topic, &key, meta)?;
+        self.tracked.entry(topic.to_owned()).or_default().push(key);
+        Ok(reference)
+    }
+
+    /// Replaces what is known about a tracked key, and returns the new `phx_ref`.
+    ///
+    /// # Errors
+    ///
+    /// [`UpdateError`] when the owner does not track the key, or the meta is no object.
+    pub fn update(
+        &mut self,
+        topic: impl AsRef<str>,
+        key: &str,
+        meta: impl Serialize,
+    ) -> Result<String, UpdateError> {
+        self.update_with(topic, key, |_| meta)
+    }
+
+    /// Like [`update`](Self::update), given what is known so far.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    pub fn update_with<M: Serialize>(
+        &mut self,
+        topic: impl AsRef<str>,
+        key: &str,
+        change: impl FnOnce(&Meta) -> M,
+    ) -> Result<String, UpdateError> {
+        let change = |old: &Meta| object(change(old)).ok_or(UpdateError::NotAnObject);
+        self.presence.update(self.id, topic.as_ref(), key, change)
+    }
+
+    /// Ends the tracking of a key; nothing happens if it is not tracked.
+    pub fn untrack(&mut self, topic: impl AsRef<str>, key: &str) {
+        let topic = topic.as_ref();
+        let Some(keys) = self.tracked.get_mut(topic) else { return };
+        keys.retain(|tracked| tracked != key);
+        if keys.is_empty() {
+            self.tracked.remove(topic);
+        }
+        self.presence.untrack(self.id, topic, &[key.to_owned()]);
+    }
+
+    /// Who is on `topic` now; see [`Presence::list`].
+    pub async fn list(&self, topic: impl AsRef<str>) -> Presences {
+        self.presence.list(topic).await
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        for (topic, keys) in self.tracked.drain() {
+            self.presence.untrack(self.id, &topic, &keys);
+        }
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owner").field("tracked", &self.tracked).finish_non_exhaustive()
+    }
+}
+
+fn object(meta: impl Serialize) -> Option<Meta> {
+    match serde_json::to_value(meta) {
+        Ok(Value::Object(meta)) => Some(meta),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bennu_protocol::Broadcast;
+    use bennu_pubsub::{PubSub, Subscription};
+    use serde_json::json;
+
+    use super::*;
+    use crate::view::Diff;
+
+    fn diffs(subscription: &mut Subscription) -> Vec<Diff> {
+        let mut all = Vec::new();
+        while let Some(Ok(delivery)) = subscription.try_recv() {
+            let broadcast = delivery.get::<Broadcast>().unwrap();
+            assert_eq!(broadcast.event(), "presence_diff");
+            all.push(broadcast.payload().parse().unwrap());
+        }
+        all
+    }
+
+    fn phx_refs(presences: &Presences, key: &str) -> Vec<String> {
+        let metas = presences.get(key).map(|entry| entry.metas.clone()).unwrap_or_default();
+        metas.iter().map(|meta| meta["phx_ref"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn an_entry_lives_as_long_as_its_owner() {
+        let pubsub = PubSub::local();
+        let mut room = pubsub.subscribe("room:1");
+        let presence = Presence::new(pubsub);
+        let mut owner = presence.owner();
+        let reference = owner.track("room:1", "u1", json!({"n": 1})).unwrap();
+        assert_eq!(phx_refs(&presence.list("room:1").await, "u1"), [reference.clone()]);
+        drop(owner);
+        assert!(presence.list("room:1").await.is_empty());
+        let [joined, left] = &diffs(&mut room)[..] else { panic!("two diffs") };
+        assert_eq!((phx_refs(&joined.joins, "u1"), joined.leaves.len()), (vec![reference.clone()], 0));
+        assert_eq!((left.joins.len(), phx_refs(&left.leaves, "u1")), (0, vec![reference]));
+    }
+
+    #[tokio::test]
+    async fn owners_of_one_key_each_give_a_meta() {
+        let presence = Presence::new(PubSub::local());
+        let (mut phone, mut laptop) = (presence.owner(), presence.owner());
+        phone.track("t", "u1", json!({"device": "phone"})).unwrap();
+        laptop.track("t", "u1", json!({"device": "laptop"})).unwrap();
+        assert_eq!((presence.count("t"), presence.get_by_key("t", "u1").await.unwrap().metas.len()), (1, 2));
+        phone.untrack("t", "u1");
+        let left = presence.get_by_key("t", "u1").await.unwrap();
+        assert_eq!(left.metas[0]["device"], "laptop");
+        laptop.untrack("t", "u1");
+        assert_eq!((presence.count("t"), presence.get_by_key("t", "u1").await), (0, None));
+    }
+
+    #[tokio::test]
+    async fn an_update_is_a_join_and_a_leave_in_one_diff() {
+        let pubsub = PubSub::local();
+        let presence = Presence::new(pubsub.clone());
+        let mut owner = presence.owner();
+        let first = owner.track("t", "u1", json!({"n": 1, "kept": true})).unwrap();
+        let mut room = pubsub.subscribe("t");
+        let second = owner.update_with("t", "u1", |old| json!({"n": 2, "kept": old["kept"]})).unwrap();
+        let [diff] = &diffs(&mut room)[..] else { panic!("one diff") };
+        let joined = &diff.joins.get("u1").unwrap().metas[0];
+        assert_eq!(joined["phx_ref"], second.as_str());
+        assert_eq!(joined["phx_ref_prev"], first.as_str());
+        assert_eq!((joined["n"].clone(), joined["kept"].clone()), (json!(2), json!(true)));
+        assert_eq!(phx_refs(&diff.leaves, "u1"), [first]);
+    }
+
+    #[test]
+    fn what_cannot_be_tracked_is_refused_and_leaves_nothing() {
+        let presence = Presence::new(PubSub::local());
+        let mut owner = presence.owner();
+        for key in ["", "__proto__", "constructor", "toString", &"k".repeat(1_025)] {
+            assert!(matches!(owner.track("t", key, json!({})), Err(TrackError::InvalidKey(_))), "{key}");
+        }
+        assert_eq!(owner.track("t", "u", json!([1])), Err(TrackError::NotAnObject));
+        owner.track("t", "u", json!({})).unwrap();
+        let again = owner.track("t", "u", json!({}));
+        assert_eq!(again, Err(TrackError::AlreadyTracked { topic: "t".into(), key: "u".into() }));
+        assert_eq!(owner.update("t", "other", json!({})), Err(UpdateError::NotTracked));
+        assert_eq!(presence.count("t"), 1);
+    }
+
+    #[tokio::test]
+    async fn fetch_adds_to_lists_and_diffs_and_observers_hear_in_order() {
+        let pubsub = PubSub::local();
+        let mut room = pubsub.subscribe("t");
+        let (seen, mut changes) = tokio::sync::mpsc::unbounded_channel();
+        let presence = Presence::builder(pubsub)
+            .fetch(|_, mut presences| async {
+                for (key, entry) in presences.iter_mut() {
+                    entry.extra.insert("name".into(), key.to_uppercase().into());
+                }
+                presences
+            })
+            .observer(move |change| seen.send((change.diff.clone(), change.presences.len())).unwrap())
+            .build();
+        let mut owner = presence.owner();
+        for (count, key) in ["a", "b", "c"].into_iter().enumerate() {
+            owner.track("t", key, json!({})).unwrap();
+            let (diff, after) = changes.recv().await.unwrap();
+            assert_eq!(diff.joins.get(key).unwrap().extra["name"], key.to_uppercase());
+            assert_eq!(after, count + 1);
+        }
+        assert_eq!(diffs(&mut room).len(), 3);
+        assert_eq!(presence.list("t").await.get("b").unwrap().extra["name"], "B");
+    }
+}

@@ -1,0 +1,3 @@
+//! Checks against what others wrote.
+
+mod websocket_peer;

@@ -1,0 +1,157 @@
+//! What can be set for one mount.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bennu_protocol::JoinRefRule;
+use bennu_protocol::websocket::Limits;
+use bytes::Bytes;
+use http::Response;
+
+use crate::origin::CheckOrigin;
+
+type ErrorHandler = Arc<dyn Fn(&str) -> Response<Bytes> + Send + Sync>;
+
+/// Options of one mount of a socket. Each has a safe default.
+#[derive(Clone)]
+pub struct SocketOptions {
+    pub(crate) path: String,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) limits: Limits,
+    pub(crate) check_origin: CheckOrigin,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) auth_token: bool,
+    pub(crate) error_handler: Option<ErrorHandler>,
+    pub(crate) max_channels: usize,
+    pub(crate) join_ref_rule: JoinRefRule,
+    pub(crate) max_backlog: usize,
+    pub(crate) shutdown: Duration,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        SocketOptions {
+            path: "/websocket".to_owned(),
+            timeout: Some(Duration::from_secs(60)),
+            limits: Limits::default(),
+            check_origin: CheckOrigin::default(),
+            subprotocols: Vec::new(),
+            auth_token: false,
+            error_handler: None,
+            max_channels: 100,
+            join_ref_rule: JoinRefRule::default(),
+            max_backlog: 1 << 20,
+            shutdown: Duration::from_secs(5),
+        }
+    }
+}
+
+impl SocketOptions {
+    /// The path of the WebSocket below the mount; `/websocket` by default.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Closes a connection with 1002 after so long without a byte from the client;
+    /// 60 s by default. Clients send a heartbeat every 30 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The longest frame from a client in bytes, its header counted; 10,000,000 by
+    /// default. A longer one closes the connection with 1009 before it is read.
+    #[must_use]
+    pub fn max_frame_size(mut self, bytes: usize) -> Self {
+        self.limits.max_frame_size = bytes;
+        self
+    }
+
+    /// The longest fragmented message from a client in bytes; 8,000,000 by default.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.limits.max_message_size = bytes;
+        self
+    }
+
+    /// Which web pages may connect; by default those of the own host.
+    #[must_use]
+    pub fn check_origin(mut self, check: CheckOrigin) -> Self {
+        self.check_origin = check;
+        self
+    }
+
+    /// WebSocket sub-protocols, the preferred one first. The first that the client
+    /// offers too is answered; a client that offers others only is refused with 403.
+    #[must_use]
+    pub fn subprotocols(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Reads the token that the JavaScript client's `authToken` option sends as a
+    /// sub-protocol; off by default. Keeps tokens out of URLs and so out of logs.
+    #[must_use]
+    pub fn auth_token(mut self, on: bool) -> Self {
+        self.auth_token = on;
+        self
+    }
+
+    /// Answers a [`Refusal::Reason`](crate::Refusal::Reason), given its text; by default with 403.
+    #[must_use]
+    pub fn error_handler(mut self, handler: impl Fn(&str) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+        self.error_handler = Some(Arc::new(handler));
+        self
+    }
+
+    /// How many channels a connection may have joined; 100 by default, 65,535 at most.
+    #[must_use]
+    #[doc(alias = "max_channels_per_transport")]
+    pub fn max_channels(mut self, count: u16) -> Self {
+        self.max_channels = usize::from(count);
+        self
+    }
+
+    /// Which join refs a channel accepts; [`JoinRefRule::Lenient`] by default.
+    #[must_use]
+    pub fn join_ref_rule(mut self, rule: JoinRefRule) -> Self {
+        self.join_ref_rule = rule;
+        self
+    }
+
+    /// Bytes that may wait for a client that reads too slowly; 1 MiB by default.
+    ///
+    /// A message that finds more waiting closes the connection with 1013; what
+    /// waited is dropped, and the client reconnects and joins anew. While half
+    /// of it waits, nothing more is read from the client.
+    #[must_use]
+    pub fn max_backlog(mut self, bytes: usize) -> Self {
+        self.max_backlog = bytes;
+        self
+    }
+
+    /// How long handlers and `terminate` may go on after the connection ended; 5 s by default.
+    #[must_use]
+    pub fn shutdown(mut self, timeout: Duration) -> Self {
+        self.shutdown = timeout;
+        self
+    }
+}
+
+impl fmt::Debug for SocketOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketOptions")
+            .field("path", &self.path)
+            .field("timeout", &self.timeout)
+            .field("limits", &self.limits)
+            .field("check_origin", &self.check_origin)
+            .field("auth_token", &self.auth_token)
+            .field("max_channels", &self.max_channels)
+            .field("max_backlog", &self.max_backlog)
+            .finish_non_exhaustive()
+    }
+}

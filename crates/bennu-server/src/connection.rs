@@ -1,0 +1,507 @@
+//! One client: drives its session and its channels, whatever carries its frames.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bennu_protocol::websocket::close;
+use bennu_protocol::{ChannelId, EncodeError, Frame, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic};
+use futures_util::future::BoxFuture;
+
+use crate::channel::{JoinRefusal, Reply, StopReason, TerminateReason};
+use crate::context::{Address, ContextCore};
+use crate::endpoint::Endpoint;
+use crate::joined::{AnyChannel, Input, Joined, Step, Waiting, discard, guarded};
+use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN};
+use crate::mount::Mount;
+use crate::router::JoinStart;
+use crate::socket::{AnyAssigns, TransportKind};
+
+/// RFC 6455's registry: try again later.
+const TRY_AGAIN_LATER: u16 = 1013;
+
+/// Bytes of client messages that may wait for handlers before nothing more is read.
+const MAX_WAITING: usize = 256 * 1024;
+
+/// A client's session, its channels, and what is to be sent to it.
+///
+/// A transport feeds it with frames, calls [`poll`](Self::poll) whenever its
+/// waker is woken, and takes frames out until there are none.
+pub(crate) struct Connection {
+    session: ServerSession,
+    channels: Vec<Option<Joined>>,
+    /// Ends of channels that wait for something.
+    ending: Vec<BoxFuture<'static, ()>>,
+    outbox: VecDeque<Frame>,
+    close: Option<u16>,
+    mailbox: Arc<Mailbox>,
+    mount: Arc<Mount>,
+    endpoint: Endpoint,
+    assigns: AnyAssigns,
+    socket_id: Option<Topic>,
+    transport: TransportKind,
+}
+
+/// What a [`Connection`] is made of.
+pub(crate) struct ConnectionStart {
+    pub(crate) session: ServerSession,
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) assigns: AnyAssigns,
+    pub(crate) socket_id: Option<Topic>,
+    pub(crate) transport: TransportKind,
+}
+
+impl Connection {
+    pub(crate) fn new(start: ConnectionStart) -> Self {
+        let intercepts = start.mount.routes.iter().map(|route| route.intercept).collect();
+        let serializer = start.session.serializer();
+        let mailbox = Mailbox::new(serializer, intercepts, start.mount.options.max_backlog);
+        if let Some(id) = &start.socket_id {
+            let token = mailbox.id.with_token(SOCKET_TOKEN);
+            start.endpoint.pubsub().add_subscriber(id, token, mailbox.clone());
+        }
+        start.endpoint.register(&mailbox);
+        Connection {
+            session: start.session,
+            channels: Vec::new(),
+            ending: Vec::new(),
+            outbox: VecDeque::new(),
+            close: None,
+            mailbox,
+            mount: start.mount,
+            endpoint: start.endpoint,
+            assigns: start.assigns,
+            socket_id: start.socket_id,
+            transport: start.transport,
+        }
+    }
+
+    /// Takes in one frame and runs what it is for.
+    pub(crate) fn receive(&mut self, frame: Frame, cx: &mut Context<'_>) {
+        let handled = self.session.handle_frame(frame);
+        self.checked(handled);
+        self.transmit();
+        self.process_events(cx);
+    }
+
+    /// Notes that the client sent something.
+    pub(crate) fn received(&mut self, now: Instant) {
+        self.session.handle_received(now);
+    }
+
+    /// Lets time pass.
+    pub(crate) fn timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.session.handle_timeout(now);
+        self.process_events(cx);
+    }
+
+    /// When to call [`timeout`](Self::timeout).
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.session.poll_timeout()
+    }
+
+    /// Runs everything that can run, and arranges to be woken for the rest.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        self.mailbox.register(cx.waker());
+        loop {
+            let mut progress = self.drain_mailbox();
+            for index in 0..self.channels.len() {
+                progress |= self.run_channel(index, cx);
+            }
+            progress |= self.process_events(cx);
+            if !progress || self.close.is_some() {
+                break;
+            }
+        }
+        self.ending.retain_mut(|ending| poll_ending(ending, cx).is_pending());
+    }
+
+    /// The next frame to send. [`sent`](Self::sent) tells when it has left.
+    pub(crate) fn take_frame(&mut self) -> Option<Frame> {
+        let frame = self.outbox.pop_front()?;
+        if self.outbox.is_empty() {
+            self.outbox = VecDeque::new();
+        }
+        Some(frame)
+    }
+
+    /// So many bytes of taken frames are out of this process.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.mailbox.sent(bytes);
+    }
+
+    /// So many bytes, which the transport adds, will leave later.
+    pub(crate) fn sent_later(&self, bytes: usize) {
+        self.mailbox.queued(bytes);
+    }
+
+    /// The code to close with, once something asked for that.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        self.close
+    }
+
+    /// Whether more should be read: not while replies or messages pile up.
+    pub(crate) fn wants_input(&self) -> bool {
+        let waiting = self.channels.iter().flatten().map(Joined::waiting_bytes).sum::<usize>();
+        !self.mailbox.is_congested() && waiting + self.session.parked_bytes() <= MAX_WAITING
+    }
+
+    /// Ends all channels: handlers that wait may finish, then `terminate` runs.
+    pub(crate) async fn end(mut self) {
+        self.mailbox.close();
+        let timeout = self.mount.options.shutdown;
+        let ended = std::future::poll_fn(|cx| self.poll_end(cx));
+        if tokio::time::timeout(timeout, ended).await.is_err() {
+            tracing::warn!(connection = self.mailbox.id.owner(), ?timeout, "handlers were cut off by the end of the connection");
+        }
+    }
+
+    /// How long closing may take.
+    pub(crate) fn close_timeout(&self) -> Duration {
+        self.mount.options.shutdown
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for index in 0..self.channels.len() {
+            let Some(mut joined) = self.channels[index].take() else { continue };
+            joined.clear_waiting();
+            if joined.is_busy() && matches!(joined.step(cx), Step::Pending) {
+                self.channels[index] = Some(joined);
+                continue;
+            }
+            self.terminate(joined, TerminateReason::Closed, cx);
+        }
+        self.ending.retain_mut(|ending| poll_ending(ending, cx).is_pending());
+        match self.ending.is_empty() && self.channels.iter().all(Option::is_none) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Acts on what the session says; true if it said anything.
+    fn process_events(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Some(event) = self.session.poll_event() {
+            any = true;
+            match event {
+                SessionEvent::Join { channel, route, topic, payload } => {
+                    self.start_join(channel, route, topic, payload);
+                    self.run_channel(channel.index as usize, cx);
+                }
+                SessionEvent::Message { channel, event, payload, reference } => {
+                    self.enqueue(channel, Waiting::Input(Input::In { event, payload, reference }));
+                    self.run_channel(channel.index as usize, cx);
+                }
+                SessionEvent::Leave { channel, reference } => {
+                    self.enqueue(channel, Waiting::Leave { reference });
+                    self.run_channel(channel.index as usize, cx);
+                }
+                SessionEvent::Replaced { channel } => {
+                    if let Some(joined) = self.remove(channel.index as usize) {
+                        self.terminate(joined, TerminateReason::Replaced, cx);
+                    }
+                }
+                SessionEvent::Idle => self.close_with(close::PROTOCOL_ERROR),
+            }
+        }
+        any
+    }
+
+    fn start_join(&mut self, channel: ChannelId, route_index: usize, topic: Topic, payload: Payload) {
+        let Some(route) = self.mount.routes.get(route_index) else { return };
+        let address = Address {
+            mailbox: self.mailbox.clone(),
+            channel,
+            serializer: self.session.serializer(),
+            topic: topic.clone(),
+            join_ref: self.session.join_ref(channel),
+        };
+        let core = ContextCore {
+            address,
+            endpoint: self.endpoint.clone(),
+            route: route_index,
+            route_value: route.value.clone(),
+            socket_id: self.socket_id.clone(),
+            reference: None,
+            subscribed: false,
+            subscriptions: Vec::new(),
+        };
+        let prefix = self.mount.prefixes[route_index];
+        let (assigns, transport) = (self.assigns.clone(), self.transport);
+        let join = (route.start)(JoinStart { core, prefix, payload, assigns, transport });
+        let index = channel.index as usize;
+        if self.channels.len() <= index {
+            self.channels.resize_with(index + 1, || None);
+        }
+        self.channels[index] = Some(Joined::new(channel.generation, topic, join));
+    }
+
+    fn enqueue(&mut self, channel: ChannelId, waiting: Waiting) {
+        if let Some(joined) = self.joined(channel) {
+            joined.push(waiting);
+        }
+    }
+
+    /// Runs one channel until it waits or has nothing to do; true if anything happened.
+    fn run_channel(&mut self, index: usize, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Some(joined) = self.channels.get_mut(index).and_then(Option::as_mut) {
+            let before = joined.backlog_bytes();
+            let step = joined.step(cx);
+            self.mailbox.sent(before.saturating_sub(joined.backlog_bytes()));
+            if matches!(step, Step::Pending | Step::Idle) {
+                break;
+            }
+            any = true;
+            let channel = ChannelId { index: index as u32, generation: joined.generation };
+            self.act(channel, step, cx);
+        }
+        any
+    }
+
+    /// Does what a step of a channel came to. What the handler sent is in the mailbox and goes first.
+    fn act(&mut self, channel: ChannelId, step: Step, cx: &mut Context<'_>) {
+        self.drain_mailbox();
+        match step {
+            Step::Pending | Step::Idle | Step::Continue => {}
+            Step::Accepted(response) => self.accept(channel, &response),
+            Step::Refused(refusal) => self.refuse(channel, refusal),
+            Step::Reply { reply, reference } => self.reply_or_crash(channel, &reply, reference.as_ref(), cx),
+            Step::Frame(frame) => self.emit(frame),
+            Step::Leave { reference } => {
+                let left = self.session.left(channel, reference.as_ref());
+                self.finish(channel, left, TerminateReason::Left, cx);
+            }
+            Step::Stop { reason, reply } => {
+                if let Some((reply, reference)) = reply {
+                    self.reply_or_crash(channel, &reply, reference.as_ref(), cx);
+                }
+                self.stop(channel, reason, cx);
+            }
+            Step::Crashed(error) => {
+                self.log_crash(channel, &error);
+                self.fail(channel, TerminateReason::Crashed, cx);
+            }
+            Step::Panicked(panic) => {
+                self.log_crash(channel, &panic);
+                self.fail(channel, TerminateReason::Crashed, cx);
+            }
+        }
+    }
+
+    fn accept(&mut self, channel: ChannelId, response: &Payload) {
+        let accepted = self.session.accept_join(channel, response);
+        self.checked(accepted);
+        self.transmit();
+        if let Some(joined) = self.joined(channel) {
+            joined.begin();
+        }
+    }
+
+    fn refuse(&mut self, channel: ChannelId, refusal: JoinRefusal) {
+        let response = match refusal {
+            JoinRefusal::Refused(response) => response,
+            JoinRefusal::Crashed(error) => {
+                self.log_crash(channel, &error);
+                Payload::Json(br#"{"reason":"join crashed"}"#.as_slice().into())
+            }
+        };
+        if let Some(joined) = self.remove(channel.index as usize) {
+            discard(joined);
+        }
+        let refused = self.session.refuse_join(channel, &response);
+        self.checked(refused);
+        self.transmit();
+    }
+
+    fn stop(&mut self, channel: ChannelId, reason: StopReason, cx: &mut Context<'_>) {
+        match reason {
+            StopReason::Normal | StopReason::Shutdown => {
+                let stopped = self.session.stop(channel);
+                self.finish(channel, stopped, TerminateReason::Stopped(reason), cx);
+            }
+            StopReason::Failure(ref text) => {
+                self.log_crash(channel, text);
+                self.fail(channel, TerminateReason::Stopped(reason), cx);
+            }
+        }
+    }
+
+    /// Ends a channel in good order: what `terminate` sends comes after the `phx_close`.
+    fn finish(
+        &mut self,
+        channel: ChannelId,
+        told: Result<(), SessionError>,
+        reason: TerminateReason,
+        cx: &mut Context<'_>,
+    ) {
+        self.checked(told);
+        self.transmit();
+        if let Some(joined) = self.remove(channel.index as usize) {
+            self.terminate(joined, reason, cx);
+        }
+    }
+
+    /// Ends a channel that failed: what `terminate` sends comes before the `phx_error`.
+    fn fail(&mut self, channel: ChannelId, reason: TerminateReason, cx: &mut Context<'_>) {
+        if let Some(joined) = self.remove(channel.index as usize) {
+            self.terminate(joined, reason, cx);
+        }
+        self.drain_mailbox();
+        let crashed = self.session.crash(channel);
+        self.checked(crashed);
+        self.transmit();
+    }
+
+    fn terminate(&mut self, joined: Joined, reason: TerminateReason, cx: &mut Context<'_>) {
+        let topic = joined.topic.clone();
+        let Some(channel) = joined.into_channel() else { return };
+        match guarded(|| AnyChannel::terminate(channel, reason)) {
+            Ok(mut ending) => {
+                if poll_ending(&mut ending, cx).is_pending() {
+                    self.ending.push(ending);
+                }
+            }
+            Err(panic) => tracing::error!(%topic, %panic, "terminate panicked"),
+        }
+    }
+
+    /// Replies; a reply that the client's version cannot carry is the channel's failure.
+    fn reply_or_crash(
+        &mut self,
+        channel: ChannelId,
+        reply: &Reply,
+        reference: Option<&Ref>,
+        cx: &mut Context<'_>,
+    ) {
+        if let Err(error) = self.reply(channel, reply, reference) {
+            self.log_crash(channel, &error);
+            self.fail(channel, TerminateReason::Crashed, cx);
+        }
+    }
+
+    fn reply(&mut self, channel: ChannelId, reply: &Reply, reference: Option<&Ref>) -> Result<(), EncodeError> {
+        let join_ref = self.session.join_ref(channel);
+        let Some(joined) = self.joined(channel) else { return Ok(()) };
+        let topic = joined.topic.clone();
+        let frame = self.session.serializer().encode_reply(
+            join_ref.as_ref(),
+            reference,
+            &topic,
+            &reply.status,
+            &reply.response,
+        )?;
+        self.emit(frame);
+        Ok(())
+    }
+
+    /// Sorts what other threads and the own handlers sent; true if there was anything.
+    fn drain_mailbox(&mut self) -> bool {
+        match self.mailbox.drain() {
+            Drained::Items(items) => {
+                let any = !items.is_empty();
+                items.into_iter().for_each(|item| self.sort(item));
+                any
+            }
+            Drained::Overflowed => {
+                tracing::warn!(connection = self.mailbox.id.owner(), "the client reads too slowly and is disconnected");
+                self.outbox = VecDeque::new();
+                self.close_with(TRY_AGAIN_LATER);
+                self.mailbox.close();
+                false
+            }
+        }
+    }
+
+    fn sort(&mut self, item: Item) {
+        let size = item.size();
+        match item {
+            // These were counted when they were sent, and stay counted in the outbox.
+            Item::Frame(frame) => self.outbox.push_back(frame),
+            Item::Reply { channel, frame } if self.joined(channel).is_some() => self.outbox.push_back(frame),
+            Item::Fastlane { channel, frame } if self.joined(channel).is_some() => match self.joined(channel) {
+                Some(joined) if joined.holds_broadcasts() => joined.push(Waiting::Frame(frame)),
+                _ => self.outbox.push_back(frame),
+            },
+            Item::Out { channel, delivery } if self.joined(channel).is_some() => {
+                self.enqueue(channel, Waiting::Input(Input::Out(delivery)));
+            }
+            Item::Info { channel, info } if self.joined(channel).is_some() => {
+                self.enqueue(channel, Waiting::Input(Input::Info(info)));
+            }
+            Item::Close(code) => self.close_with(code),
+            stale @ (Item::Reply { .. } | Item::Fastlane { .. } | Item::Out { .. } | Item::Info { .. }) => {
+                self.mailbox.sent(size);
+                discard(stale);
+            }
+        }
+    }
+
+    fn transmit(&mut self) {
+        while let Some(frame) = self.session.poll_transmit() {
+            self.emit(frame);
+        }
+    }
+
+    fn emit(&mut self, frame: Frame) {
+        self.mailbox.queued(frame.len());
+        self.outbox.push_back(frame);
+    }
+
+    /// A session that cannot go on closes the connection.
+    fn checked(&mut self, result: Result<(), SessionError>) {
+        if let Err(error) = result {
+            tracing::debug!(
+                connection = self.mailbox.id.owner(),
+                error = &error as &dyn std::error::Error,
+                "closing with 1011"
+            );
+            self.close_with(close::INTERNAL_ERROR);
+        }
+    }
+
+    /// The first reason to close is the one that counts.
+    fn close_with(&mut self, code: u16) {
+        self.close.get_or_insert(code);
+    }
+
+    fn joined(&mut self, channel: ChannelId) -> Option<&mut Joined> {
+        let joined = self.channels.get_mut(channel.index as usize)?.as_mut()?;
+        (joined.generation == channel.generation).then_some(joined)
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Joined> {
+        let mut joined = self.channels.get_mut(index)?.take()?;
+        self.mailbox.sent(joined.backlog_bytes());
+        joined.clear_waiting();
+        Some(joined)
+    }
+
+    fn log_crash(&mut self, channel: ChannelId, error: &dyn std::fmt::Display) {
+        let topic = self.joined(channel).map(|joined| joined.topic.clone());
+        let topic = topic.as_deref().unwrap_or_default();
+        tracing::error!(connection = self.mailbox.id.owner(), topic = ?topic, %error, "a channel crashed");
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.mailbox.close();
+        if let Some(id) = &self.socket_id {
+            let token = self.mailbox.id.with_token(SOCKET_TOKEN);
+            self.endpoint.pubsub().remove_subscriber(id, token);
+        }
+        self.endpoint.unregister(&self.mailbox);
+        self.channels.drain(..).for_each(discard);
+    }
+}
+
+/// Polls an end; a panic in it is logged and ends it.
+fn poll_ending(ending: &mut BoxFuture<'static, ()>, cx: &mut Context<'_>) -> Poll<()> {
+    guarded(|| ending.as_mut().poll(cx)).unwrap_or_else(|panic| {
+        tracing::error!(%panic, "terminate panicked");
+        Poll::Ready(())
+    })
+}

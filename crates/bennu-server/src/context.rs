@@ -1,0 +1,276 @@
+//! A channel's way to the outside.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bennu_protocol::{Broadcast, ChannelId, EncodeError, IntoPayload, Ref, Serializer, Status, Topic};
+use bennu_pubsub::{PubSub, SubscriberId};
+
+use crate::endpoint::Endpoint;
+use crate::info::Info;
+use crate::mailbox::{Item, Mailbox, Subscription};
+use crate::router::RouteValue;
+
+/// What a channel's handlers act through: its client, its topic, its endpoint.
+///
+/// What handlers send goes out in the order in which they sent it, and before
+/// the reply that they return.
+#[doc(alias = "socket")]
+pub struct Context<A> {
+    pub(crate) core: ContextCore,
+    assigns: Arc<A>,
+}
+
+/// The part of a [`Context`] that does not know the assigns.
+pub(crate) struct ContextCore {
+    pub(crate) address: Address,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) route: usize,
+    pub(crate) route_value: Option<RouteValue>,
+    pub(crate) socket_id: Option<Topic>,
+    /// Ref of the message that is being handled.
+    pub(crate) reference: Option<Ref>,
+    /// Whether the own topic is subscribed to.
+    pub(crate) subscribed: bool,
+    /// Topics beside the own one.
+    pub(crate) subscriptions: Vec<Topic>,
+}
+
+/// Where a channel lives and how its client is spoken to.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) channel: ChannelId,
+    pub(crate) serializer: Serializer,
+    pub(crate) topic: Topic,
+    pub(crate) join_ref: Option<Ref>,
+}
+
+impl<A> Context<A> {
+    pub(crate) fn new(core: ContextCore, assigns: Arc<A>) -> Self {
+        Context { core, assigns }
+    }
+
+    /// The topic that was joined.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        &self.core.address.topic
+    }
+
+    /// What the socket's `connect` put there.
+    #[must_use]
+    pub fn assigns(&self) -> &A {
+        &self.assigns
+    }
+
+    /// The endpoint, to broadcast to other topics or to disconnect somebody.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.core.endpoint
+    }
+
+    /// The endpoint's PubSub.
+    #[must_use]
+    pub fn pubsub(&self) -> &PubSub {
+        self.core.endpoint.pubsub()
+    }
+
+    /// What the route carries, if it is a `T`.
+    #[must_use]
+    pub fn route_value<T: 'static>(&self) -> Option<&T> {
+        self.core.route_value.as_ref()?.downcast_ref()
+    }
+
+    /// The id that the socket's `connect` gave the connection.
+    #[must_use]
+    pub fn socket_id(&self) -> Option<&Topic> {
+        self.core.socket_id.as_ref()
+    }
+
+    /// A number that no other connection of this process has.
+    #[must_use]
+    pub fn connection_id(&self) -> u64 {
+        self.core.address.mailbox.id.owner()
+    }
+
+    /// Sends an event to this client alone.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the client's protocol version cannot carry the payload:
+    /// version 2 carries JSON objects and bytes, version 1 any JSON.
+    pub fn push(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
+        let Address { serializer, topic, join_ref, mailbox, .. } = &self.core.address;
+        let frame = serializer.encode_push(join_ref.as_ref(), topic, event, &payload.into_payload()?)?;
+        mailbox.send(Item::Frame(frame));
+        Ok(())
+    }
+
+    /// Sends an event to every subscriber of the topic, this client included.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the protocol version of some subscriber cannot carry the
+    /// payload. Subscribers of other versions have got it then.
+    #[doc(alias = "broadcast!")]
+    pub fn broadcast(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
+        self.core.endpoint.broadcast(self.topic(), event, payload)
+    }
+
+    /// Sends an event to every subscriber of the topic but this client.
+    ///
+    /// # Errors
+    ///
+    /// As [`broadcast`](Self::broadcast).
+    #[doc(alias = "broadcast_from!")]
+    pub fn broadcast_from(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
+        let broadcast = Broadcast::new(self.topic().clone(), event, payload.into_payload()?);
+        let delivery = self.pubsub().broadcast_from(self.own_id(), self.topic(), broadcast);
+        crate::endpoint::encode_result(&delivery)
+    }
+
+    /// What is needed to reply to the message that is being handled later, or from
+    /// another task. `None` when the client sent no ref or no message is being handled.
+    #[must_use]
+    pub fn socket_ref(&self) -> Option<SocketRef> {
+        let reference = self.core.reference.clone()?;
+        Some(SocketRef { address: self.core.address.clone(), reference })
+    }
+
+    /// A handle with which any task can send to this channel's `handle_info`.
+    #[must_use]
+    #[doc(alias = "channel_pid")]
+    #[doc(alias = "self()")]
+    pub fn handle(&self) -> ChannelRef {
+        let Address { mailbox, channel, .. } = &self.core.address;
+        ChannelRef { mailbox: mailbox.clone(), channel: *channel }
+    }
+
+    /// Receives in `handle_info` what is broadcast to another topic, until the
+    /// channel ends. A second call for the same topic changes nothing.
+    pub fn subscribe(&mut self, topic: impl Into<Topic>) {
+        let topic = topic.into();
+        if topic == *self.topic() || self.core.subscriptions.contains(&topic) {
+            return;
+        }
+        let id = self.core.info_id();
+        self.pubsub().add_subscriber(&topic, id, self.core.address.mailbox.clone());
+        self.core.subscriptions.push(topic);
+    }
+
+    /// Ends what [`subscribe`](Self::subscribe) began.
+    pub fn unsubscribe(&mut self, topic: &str) {
+        self.core.subscriptions.retain(|subscribed| **subscribed != *topic);
+        self.pubsub().remove_subscriber(topic, self.core.info_id());
+    }
+
+    /// Closes this client's connection with 1001; official clients reconnect.
+    pub fn disconnect(&self) {
+        self.core.address.mailbox.send(Item::Close(bennu_protocol::websocket::close::GOING_AWAY));
+    }
+
+    fn own_id(&self) -> SubscriberId {
+        self.core.own_id()
+    }
+}
+
+impl ContextCore {
+    /// Begins to receive the own topic.
+    pub(crate) fn subscribe_own(&mut self) {
+        self.subscribed = true;
+        let Address { mailbox, topic, .. } = &self.address;
+        self.endpoint.pubsub().add_subscriber(topic, self.own_id(), mailbox.clone());
+    }
+
+    /// Ends every subscription of the channel.
+    pub(crate) fn unsubscribe_all(&mut self) {
+        if std::mem::take(&mut self.subscribed) {
+            self.endpoint.pubsub().remove_subscriber(&self.address.topic, self.own_id());
+        }
+        for topic in std::mem::take(&mut self.subscriptions) {
+            self.endpoint.pubsub().remove_subscriber(topic, self.info_id());
+        }
+    }
+
+    fn own_id(&self) -> SubscriberId {
+        self.id(Some(self.route))
+    }
+
+    fn info_id(&self) -> SubscriberId {
+        self.id(None)
+    }
+
+    fn id(&self, route: Option<usize>) -> SubscriberId {
+        let Address { mailbox, channel, .. } = &self.address;
+        mailbox.id.with_token(Subscription { channel: *channel, route }.to_token())
+    }
+}
+
+impl Drop for ContextCore {
+    /// Whatever way a channel ends, its subscriptions end with it.
+    fn drop(&mut self) {
+        self.unsubscribe_all();
+    }
+}
+
+impl<A> fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({:?}, connection {})", self.topic(), self.connection_id())
+    }
+}
+
+/// A message of a client that can still be answered, from any task.
+#[derive(Clone)]
+#[doc(alias = "socket_ref")]
+pub struct SocketRef {
+    address: Address,
+    reference: Ref,
+}
+
+impl SocketRef {
+    /// Replies; may be called several times. Once the channel has ended, nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the client's protocol version cannot carry the response.
+    pub fn reply(&self, status: impl Into<Status>, response: impl IntoPayload) -> Result<(), EncodeError> {
+        let Address { mailbox, channel, serializer, topic, join_ref } = &self.address;
+        let response = response.into_payload()?;
+        let frame = serializer.encode_reply(
+            join_ref.as_ref(),
+            Some(&self.reference),
+            topic,
+            &status.into(),
+            &response,
+        )?;
+        mailbox.send(Item::Reply { channel: *channel, frame });
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SocketRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SocketRef({:?}, {:?})", self.address.topic, self.reference)
+    }
+}
+
+/// A joined channel, as other tasks see it. Cheap to clone.
+#[derive(Clone)]
+pub struct ChannelRef {
+    mailbox: Arc<Mailbox>,
+    channel: ChannelId,
+}
+
+impl ChannelRef {
+    /// Sends a message of any type to the channel's `handle_info`, which gets it
+    /// with [`Info::take`]. Once the channel has ended, nothing happens.
+    pub fn send(&self, message: impl std::any::Any + Send) {
+        self.mailbox.send(Item::Info { channel: self.channel, info: Info::local(message) });
+    }
+}
+
+impl fmt::Debug for ChannelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChannelRef({:?})", self.channel)
+    }
+}

@@ -1,0 +1,234 @@
+//! The whole of a server's sockets.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bennu_protocol::websocket::close;
+use bennu_protocol::{Broadcast, EncodeError, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
+use bennu_pubsub::{Delivery, PubSub};
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::config::SocketOptions;
+use crate::mailbox::{Item, Mailbox};
+use crate::mount::{Mount, PathPattern};
+use crate::router::{Channels, Route, prefix_len};
+use crate::socket::Socket;
+use crate::transport::handshake::Handshake;
+
+/// The sockets of a server and the PubSub behind them. Cheap to clone.
+///
+/// Two endpoints with different PubSubs do not hear each other.
+#[derive(Clone)]
+#[doc(alias = "Phoenix.Endpoint")]
+pub struct Endpoint(Arc<Inner>);
+
+struct Inner {
+    pubsub: PubSub,
+    host: Option<String>,
+    mounts: Vec<Arc<Mount>>,
+    connections: Mutex<HashMap<u64, Arc<Mailbox>>>,
+    /// Told when the last connection has gone.
+    all_gone: Notify,
+}
+
+impl Endpoint {
+    /// Starts to put an endpoint together.
+    #[must_use]
+    pub fn builder(pubsub: PubSub) -> EndpointBuilder {
+        EndpointBuilder { pubsub, host: None, mounts: Vec::new() }
+    }
+
+    /// The PubSub that its channels subscribe to.
+    #[must_use]
+    pub fn pubsub(&self) -> &PubSub {
+        &self.0.pubsub
+    }
+
+    /// Sends an event to every client that joined `topic`, from anywhere in the program.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the payload has no JSON form, or the protocol version of some
+    /// subscriber cannot carry it; subscribers of other versions have got it then.
+    #[doc(alias = "broadcast!")]
+    #[doc(alias = "local_broadcast")]
+    pub fn broadcast(
+        &self,
+        topic: impl Into<Topic>,
+        event: &str,
+        payload: impl IntoPayload,
+    ) -> Result<(), EncodeError> {
+        let topic = topic.into();
+        let broadcast = Broadcast::new(topic.clone(), event, payload.into_payload()?);
+        encode_result(&self.0.pubsub.broadcast(&topic, broadcast))
+    }
+
+    /// Closes, with 1001, every connection whose socket has this id.
+    pub fn disconnect(&self, id: impl Into<Topic>) {
+        let id = id.into();
+        let broadcast = Broadcast::new(id.clone(), "disconnect", Payload::empty());
+        self.0.pubsub.broadcast(&id, broadcast);
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.0.connections.lock().len()
+    }
+
+    /// Closes every connection with 1012, upon which official clients reconnect, and
+    /// waits until their channels have ended, for `timeout` at most.
+    pub async fn shutdown(&self, timeout: Duration) {
+        for mailbox in self.0.connections.lock().values() {
+            mailbox.send(Item::Close(close::SERVICE_RESTART));
+        }
+        let all_gone = async {
+            loop {
+                let notified = self.0.all_gone.notified();
+                if self.connection_count() == 0 {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        if tokio::time::timeout(timeout, all_gone).await.is_err() {
+            tracing::warn!(left = self.connection_count(), "connections were left at the end of the shutdown");
+        }
+    }
+
+    /// The handshake for a request to this path, if a socket is mounted there.
+    #[must_use]
+    pub fn route<'a>(&'a self, path: &'a str) -> Option<Handshake<'a>> {
+        self.0.mounts.iter().find_map(|mount| {
+            let variables = mount.path.matches(path)?;
+            Some(Handshake { endpoint: self, mount, variables })
+        })
+    }
+
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.0.host.as_deref()
+    }
+
+    pub(crate) fn register(&self, mailbox: &Arc<Mailbox>) {
+        self.0.connections.lock().insert(mailbox.id.owner(), mailbox.clone());
+    }
+
+    pub(crate) fn unregister(&self, mailbox: &Mailbox) {
+        let mut connections = self.0.connections.lock();
+        connections.remove(&mailbox.id.owner());
+        if connections.is_empty() {
+            self.0.all_gone.notify_waiters();
+        }
+    }
+}
+
+/// The error that encoding a broadcast for its subscribers had, if any.
+pub(crate) fn encode_result(delivery: &Delivery) -> Result<(), EncodeError> {
+    match delivery.get::<Broadcast>().and_then(Broadcast::encode_error) {
+        Some(error) => Err(error.clone()),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<_> = self.0.mounts.iter().map(|mount| &mount.path).collect();
+        f.debug_struct("Endpoint").field("host", &self.0.host).field("mounts", &paths).finish_non_exhaustive()
+    }
+}
+
+/// Puts an [`Endpoint`] together.
+pub struct EndpointBuilder {
+    pubsub: PubSub,
+    host: Option<String>,
+    mounts: Vec<Result<Mount, BuildError>>,
+}
+
+/// Why an endpoint cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A channel's topic pattern is wrong.
+    #[error("a channel of the socket at {path:?} has a wrong topic pattern")]
+    TopicPattern {
+        /// Where the socket is mounted.
+        path: String,
+        /// What is wrong.
+        source: TopicPatternError,
+    },
+    /// Two sockets are mounted at one path.
+    #[error("two sockets are mounted at {0:?}")]
+    PathTaken(String),
+}
+
+impl EndpointBuilder {
+    /// The host under which browsers know this server; what [`CheckOrigin::Host`](crate::CheckOrigin::Host)
+    /// compares with. By default that is the `Host` header of the request.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
+        self
+    }
+
+    /// Mounts a socket at `path`, such as `/socket`, so that its WebSocket is at
+    /// `/socket/websocket`. Segments `:name` of the path become connect parameters.
+    #[must_use]
+    pub fn socket<S: Socket>(
+        mut self,
+        path: &str,
+        socket: S,
+        channels: Channels<S::Assigns>,
+        options: SocketOptions,
+    ) -> Self {
+        self.mounts.push(mount(path, socket, channels.routes, options));
+        self
+    }
+
+    /// Builds the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] for a wrong topic pattern or a path that is taken.
+    pub fn build(self) -> Result<Endpoint, BuildError> {
+        let mut mounts: Vec<Arc<Mount>> = Vec::new();
+        for mount in self.mounts {
+            let mount = mount?;
+            if mounts.iter().any(|other| other.path == mount.path) {
+                return Err(BuildError::PathTaken(mount.options.path));
+            }
+            mounts.push(Arc::new(mount));
+        }
+        Ok(Endpoint(Arc::new(Inner {
+            pubsub: self.pubsub,
+            host: self.host,
+            mounts,
+            connections: Mutex::default(),
+            all_gone: Notify::new(),
+        })))
+    }
+}
+
+fn mount<S: Socket>(path: &str, socket: S, routes: Vec<Route>, options: SocketOptions) -> Result<Mount, BuildError> {
+    let patterns = routes.iter().map(|route| route.pattern.parse());
+    let patterns: Vec<TopicPattern> = patterns
+        .collect::<Result<_, _>>()
+        .map_err(|source| BuildError::TopicPattern { path: path.to_owned(), source })?;
+    Ok(Mount {
+        path: PathPattern::new(path, &options.path),
+        socket: Box::new(socket),
+        routes,
+        prefixes: patterns.iter().map(prefix_len).collect(),
+        session: Mount::session_config(patterns, &options),
+        options,
+    })
+}
+
+impl fmt::Debug for EndpointBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EndpointBuilder({} mounts)", self.mounts.len())
+    }
+}

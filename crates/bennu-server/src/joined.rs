@@ -1,0 +1,336 @@
+//! A joined channel: its state, the handler that waits, and what waits behind it.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+use bennu_protocol::{Broadcast, Frame, Name, Payload, Ref, Topic};
+use bennu_pubsub::Delivery;
+use futures_util::future::BoxFuture;
+
+use crate::channel::{
+    Channel, ChannelError, Handled, HandlerResult, JoinRefusal, Reply, StopReason, TerminateReason, UnknownEvent,
+};
+use crate::context::{Context, ContextCore};
+use crate::info::Info;
+use crate::router::JoinOutcome;
+
+/// A channel and its context, as they move into a handler's future and back.
+pub(crate) struct Active<C: Channel> {
+    pub(crate) channel: C,
+    pub(crate) cx: Context<C::Assigns>,
+}
+
+/// An [`Active`] of any type.
+pub(crate) trait AnyChannel: Send {
+    /// Runs one handler. The channel comes back with the result.
+    fn handle(self: Box<Self>, input: Input) -> BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)>;
+
+    /// Runs `terminate` and drops the channel.
+    fn terminate(self: Box<Self>, reason: TerminateReason) -> BoxFuture<'static, ()>;
+
+    fn core(&mut self) -> &mut ContextCore;
+}
+
+/// What a handler can be run for.
+pub(crate) enum Input {
+    AfterJoin,
+    In { event: Name, payload: Payload, reference: Option<Ref> },
+    Out(Delivery),
+    Info(Info),
+}
+
+impl<C: Channel> AnyChannel for Active<C> {
+    fn handle(mut self: Box<Self>, input: Input) -> BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)> {
+        Box::pin(async move {
+            let result = self.run(input).await;
+            self.cx.core.reference = None;
+            (self as Box<dyn AnyChannel>, result)
+        })
+    }
+
+    fn terminate(mut self: Box<Self>, reason: TerminateReason) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            self.cx.core.unsubscribe_all();
+            self.channel.terminate(&reason, &mut self.cx).await;
+        })
+    }
+
+    fn core(&mut self) -> &mut ContextCore {
+        &mut self.cx.core
+    }
+}
+
+impl<C: Channel> Active<C> {
+    async fn run(&mut self, input: Input) -> HandlerResult {
+        let Active { channel, cx } = self;
+        match input {
+            Input::AfterJoin => channel.after_join(cx).await.map(|()| Handled::NoReply),
+            Input::In { event, payload, reference } => {
+                cx.core.reference = reference;
+                match event.as_text() {
+                    Some(event) => channel.handle_in(event, payload, cx).await,
+                    None => Err(UnknownEvent(format!("{event:?}")).into()),
+                }
+            }
+            Input::Out(delivery) => match delivery.get::<Broadcast>() {
+                Some(broadcast) => {
+                    channel.handle_out(broadcast.event(), broadcast.payload().clone(), cx).await
+                }
+                None => Handled::no_reply(),
+            },
+            Input::Info(info) => channel.handle_info(info, cx).await,
+        }
+    }
+}
+
+/// One channel of a connection.
+pub(crate) struct Joined {
+    pub(crate) generation: u32,
+    pub(crate) topic: Topic,
+    run: Run,
+    waiting: VecDeque<Waiting>,
+    /// Bytes of client messages in `waiting`.
+    waiting_bytes: usize,
+    /// Bytes in `waiting` that the mailbox's backlog counts.
+    backlog_bytes: usize,
+    /// Ref of the message whose handler runs or waits.
+    reference: Option<Ref>,
+    /// Broadcasts wait too until `after_join` is done.
+    holds_broadcasts: bool,
+}
+
+enum Run {
+    Joining(BoxFuture<'static, JoinOutcome>),
+    Idle(Box<dyn AnyChannel>),
+    Busy(BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)>),
+    /// Only while a step runs, and for good after a panic.
+    Gone,
+}
+
+/// What waits behind a handler, in order of arrival.
+pub(crate) enum Waiting {
+    Input(Input),
+    /// A broadcast that `after_join` holds up.
+    Frame(Frame),
+    Leave { reference: Option<Ref> },
+}
+
+/// What came of running a channel.
+pub(crate) enum Step {
+    /// A handler waits for something.
+    Pending,
+    /// Nothing is left to do.
+    Idle,
+    Accepted(Payload),
+    Refused(JoinRefusal),
+    Reply { reply: Reply, reference: Option<Ref> },
+    /// Nothing to send, but more may wait.
+    Continue,
+    Frame(Frame),
+    Leave { reference: Option<Ref> },
+    Stop { reason: StopReason, reply: Option<(Reply, Option<Ref>)> },
+    Crashed(ChannelError),
+    Panicked(String),
+}
+
+impl Joined {
+    pub(crate) fn new(generation: u32, topic: Topic, join: BoxFuture<'static, JoinOutcome>) -> Self {
+        Joined {
+            generation,
+            topic,
+            run: Run::Joining(join),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            backlog_bytes: 0,
+            reference: None,
+            holds_broadcasts: false,
+        }
+    }
+
+    pub(crate) fn push(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.client_bytes();
+        self.backlog_bytes += waiting.backlog_bytes();
+        self.waiting.push_back(waiting);
+    }
+
+    /// Bytes in its queue that the mailbox's backlog counts.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
+    /// Whether a broadcast has to wait behind `after_join`.
+    pub(crate) fn holds_broadcasts(&self) -> bool {
+        self.holds_broadcasts
+    }
+
+    /// Bytes that the client sent and that no handler has taken yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// The join is accepted: subscribes, and makes `after_join` the first thing to run.
+    pub(crate) fn begin(&mut self) {
+        if let Run::Idle(channel) = &mut self.run {
+            channel.core().subscribe_own();
+            self.holds_broadcasts = true;
+            self.waiting.push_front(Waiting::Input(Input::AfterJoin));
+        }
+    }
+
+    /// Runs the handler that waits, or the next one, until something is to be done or it waits again.
+    pub(crate) fn step(&mut self, cx: &mut std::task::Context<'_>) -> Step {
+        match std::mem::replace(&mut self.run, Run::Gone) {
+            Run::Joining(join) => self.poll_join(join, cx),
+            Run::Busy(handler) => self.poll_handler(handler, cx),
+            Run::Idle(channel) => self.next(channel, cx),
+            Run::Gone => Step::Idle,
+        }
+    }
+
+    /// Takes the channel out to end it; `None` while a handler waits or after a panic.
+    pub(crate) fn into_channel(self) -> Option<Box<dyn AnyChannel>> {
+        match self.run {
+            Run::Idle(channel) => Some(channel),
+            Run::Joining(_) | Run::Busy(_) | Run::Gone => None,
+        }
+    }
+
+    /// Whether a handler waits that should be given time when the connection ends.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.run, Run::Busy(_))
+    }
+
+    /// Drops what waits; the connection has ended.
+    pub(crate) fn clear_waiting(&mut self) {
+        discard(std::mem::take(&mut self.waiting));
+        (self.waiting_bytes, self.backlog_bytes) = (0, 0);
+    }
+
+    fn next(&mut self, channel: Box<dyn AnyChannel>, cx: &mut std::task::Context<'_>) -> Step {
+        let Some(next) = self.waiting.pop_front() else {
+            self.waiting = VecDeque::new();
+            self.run = Run::Idle(channel);
+            return Step::Idle;
+        };
+        self.waiting_bytes -= next.client_bytes();
+        self.backlog_bytes -= next.backlog_bytes();
+        match next {
+            Waiting::Input(input) => self.start(channel, input, cx),
+            Waiting::Frame(frame) => {
+                self.run = Run::Idle(channel);
+                self.holds_broadcasts = self.has_frames_waiting();
+                Step::Frame(frame)
+            }
+            Waiting::Leave { reference } => {
+                self.run = Run::Idle(channel);
+                Step::Leave { reference }
+            }
+        }
+    }
+
+    fn start(&mut self, channel: Box<dyn AnyChannel>, input: Input, cx: &mut std::task::Context<'_>) -> Step {
+        self.reference = match &input {
+            Input::In { reference, .. } => reference.clone(),
+            Input::AfterJoin | Input::Out(_) | Input::Info(_) => None,
+        };
+        match guarded(|| channel.handle(input)) {
+            Ok(handler) => self.poll_handler(handler, cx),
+            Err(panic) => Step::Panicked(panic),
+        }
+    }
+
+    fn poll_join(&mut self, mut join: BoxFuture<'static, JoinOutcome>, cx: &mut std::task::Context<'_>) -> Step {
+        match guarded(|| join.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => {
+                self.run = Run::Joining(join);
+                Step::Pending
+            }
+            Ok(Poll::Ready(Ok((channel, response)))) => {
+                self.run = Run::Idle(channel);
+                Step::Accepted(response)
+            }
+            Ok(Poll::Ready(Err(refusal))) => Step::Refused(refusal),
+            Err(panic) => {
+                discard(join);
+                Step::Refused(ChannelError::msg(format!("join panicked: {panic}")).into())
+            }
+        }
+    }
+
+    fn poll_handler(
+        &mut self,
+        mut handler: BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Step {
+        match guarded(|| handler.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => {
+                self.run = Run::Busy(handler);
+                Step::Pending
+            }
+            Ok(Poll::Ready((channel, result))) => {
+                self.run = Run::Idle(channel);
+                self.holds_broadcasts = self.holds_broadcasts && self.has_frames_waiting();
+                self.handled(result)
+            }
+            Err(panic) => {
+                discard(handler);
+                Step::Panicked(panic)
+            }
+        }
+    }
+
+    /// Broadcasts that waited for `after_join` stay in front of those that come now.
+    fn has_frames_waiting(&self) -> bool {
+        self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Frame(_)))
+    }
+
+    fn handled(&mut self, result: HandlerResult) -> Step {
+        let reference = self.reference.take();
+        match result {
+            Ok(Handled::NoReply) => Step::Continue,
+            Ok(Handled::Reply(reply)) => Step::Reply { reply, reference },
+            Ok(Handled::Stop(reason)) => Step::Stop { reason, reply: None },
+            Ok(Handled::StopReply(reason, reply)) => Step::Stop { reason, reply: Some((reply, reference)) },
+            Err(error) => match error.as_reply() {
+                Some(reply) => Step::Reply { reply, reference },
+                None => Step::Crashed(error),
+            },
+        }
+    }
+}
+
+impl Waiting {
+    fn client_bytes(&self) -> usize {
+        match self {
+            Waiting::Input(Input::In { payload, .. }) => size_of::<Waiting>() + payload.len(),
+            Waiting::Leave { .. } => size_of::<Waiting>(),
+            Waiting::Input(Input::AfterJoin | Input::Out(_) | Input::Info(_)) | Waiting::Frame(_) => 0,
+        }
+    }
+
+    fn backlog_bytes(&self) -> usize {
+        match self {
+            Waiting::Input(Input::Out(delivery)) => delivery.size(),
+            Waiting::Input(Input::Info(info)) => info.size(),
+            Waiting::Input(Input::AfterJoin | Input::In { .. }) | Waiting::Leave { .. } => 0,
+            Waiting::Frame(frame) => frame.len(),
+        }
+    }
+}
+
+/// Runs user code; a panic becomes its text.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    // The state that was unwound through is dropped and never looked at again.
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+    })
+}
+
+/// Drops user state, whose own drop may panic as well.
+pub(crate) fn discard<T>(value: T) {
+    if let Err(panic) = guarded(|| drop(value)) {
+        tracing::error!(%panic, "dropping the state of a channel panicked");
+    }
+}

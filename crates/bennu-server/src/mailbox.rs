@@ -1,0 +1,241 @@
+//! What other threads hand to a connection.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bennu_protocol::{Broadcast, ChannelId, Frame, Serializer};
+use bennu_pubsub::{Delivery, Subscriber, SubscriberId};
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+
+use crate::info::Info;
+
+/// The part of a connection that is shared: a queue in order of arrival.
+///
+/// It is bounded in bytes together with the connection's outbox. When a message
+/// finds more than the bound waiting, everything that waits is dropped, nothing
+/// is taken in any more, and the connection closes with 1013.
+pub(crate) struct Mailbox {
+    pub(crate) id: SubscriberId,
+    serializer: Serializer,
+    intercepts: Vec<&'static [&'static str]>,
+    max_backlog: usize,
+    queue: Mutex<Queue>,
+    /// Bytes in the queue and in the connection's outbox.
+    backlog: AtomicUsize,
+    waker: AtomicWaker,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    state: State,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// More came than fits; the connection has yet to hear of it.
+    Overflowed,
+    Closed,
+}
+
+/// One thing for a connection to do.
+pub(crate) enum Item {
+    /// A broadcast, encoded, for a channel that does not intercept it.
+    Fastlane { channel: ChannelId, frame: Frame },
+    /// A frame of a channel or about one; sent whatever became of the channel.
+    Frame(Frame),
+    /// An answer of a channel; dropped if the channel has ended.
+    Reply { channel: ChannelId, frame: Frame },
+    /// An intercepted broadcast.
+    Out { channel: ChannelId, delivery: Delivery },
+    /// Anything else for a channel.
+    Info { channel: ChannelId, info: Info },
+    /// Close the connection with this code.
+    Close(u16),
+}
+
+impl Item {
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Item::Fastlane { frame, .. } | Item::Frame(frame) | Item::Reply { frame, .. } => frame.len(),
+            Item::Out { delivery, .. } => delivery.size(),
+            Item::Info { info, .. } => info.size(),
+            Item::Close(_) => 0,
+        }
+    }
+}
+
+/// What a drain found.
+pub(crate) enum Drained {
+    Items(VecDeque<Item>),
+    Overflowed,
+}
+
+impl Mailbox {
+    pub(crate) fn new(
+        serializer: Serializer,
+        intercepts: Vec<&'static [&'static str]>,
+        max_backlog: usize,
+    ) -> Arc<Self> {
+        Arc::new(Mailbox {
+            id: SubscriberId::unique(),
+            serializer,
+            intercepts,
+            max_backlog,
+            queue: Mutex::default(),
+            backlog: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// Queues an item and wakes the connection.
+    pub(crate) fn send(&self, item: Item) {
+        let size = item.size();
+        let mut queue = self.queue.lock();
+        if queue.state != State::Open {
+            return;
+        }
+        if self.backlog.load(Ordering::Relaxed) > self.max_backlog {
+            // What waits is dropped by the connection: here the broadcaster holds locks.
+            queue.state = State::Overflowed;
+        } else {
+            self.backlog.fetch_add(size, Ordering::Relaxed);
+            queue.items.push_back(item);
+        }
+        drop(queue);
+        self.waker.wake();
+    }
+
+    /// Takes all that waits, in order. What goes to the outbox stays counted until [`sent`](Self::sent).
+    pub(crate) fn drain(&self) -> Drained {
+        let mut queue = self.queue.lock();
+        let (items, state) = (std::mem::take(&mut queue.items), queue.state);
+        drop(queue);
+        match state {
+            State::Overflowed => Drained::Overflowed,
+            State::Open | State::Closed => Drained::Items(items),
+        }
+    }
+
+    /// Takes nothing in any more.
+    pub(crate) fn close(&self) {
+        let closed = Queue { items: VecDeque::new(), state: State::Closed };
+        let waiting = std::mem::replace(&mut *self.queue.lock(), closed);
+        drop(waiting);
+    }
+
+    /// Counts bytes that the connection itself put into its outbox.
+    pub(crate) fn queued(&self, bytes: usize) {
+        self.backlog.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that left the outbox, or items that were not for it.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.backlog.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the client is so far behind that nothing more should be read from it.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.backlog.load(Ordering::Relaxed) > self.max_backlog / 2
+    }
+
+    pub(crate) fn register(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+}
+
+impl Subscriber for Mailbox {
+    /// Runs on the broadcaster's thread, so that its encoding error is the broadcaster's.
+    fn deliver(&self, id: SubscriberId, delivery: &Delivery) {
+        let Some(Subscription { channel, route }) = Subscription::from_token(id.token) else {
+            return self.deliver_to_socket(delivery);
+        };
+        let Some(broadcast) = delivery.get::<Broadcast>().filter(|_| route.is_some()) else {
+            return self.send(Item::Info { channel, info: Info::delivery(delivery.clone()) });
+        };
+        let intercepts = route.and_then(|route| self.intercepts.get(route)).copied().unwrap_or_default();
+        if intercepts.contains(&broadcast.event()) {
+            return self.send(Item::Out { channel, delivery: delivery.clone() });
+        }
+        // An error stays in the broadcast, where the broadcaster looks for it.
+        if let Ok(frame) = broadcast.frame(self.serializer) {
+            self.send(Item::Fastlane { channel, frame: frame.clone() });
+        }
+    }
+}
+
+impl Mailbox {
+    /// On a socket's id only `disconnect` has a meaning.
+    fn deliver_to_socket(&self, delivery: &Delivery) {
+        if delivery.get::<Broadcast>().is_some_and(|broadcast| broadcast.event() == "disconnect") {
+            self.send(Item::Close(bennu_protocol::websocket::close::GOING_AWAY));
+        }
+    }
+}
+
+/// Which subscription of a connection a delivery is for, packed into 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    pub(crate) channel: ChannelId,
+    /// The channel's route on its own topic; `None` on topics it subscribed to by itself.
+    pub(crate) route: Option<usize>,
+}
+
+/// The connection's subscription to its own id.
+pub(crate) const SOCKET_TOKEN: u64 = u64::MAX;
+
+/// Stands for "no route" in a token.
+const NO_ROUTE: u64 = 0xffff;
+
+impl Subscription {
+    pub(crate) fn to_token(self) -> u64 {
+        let route = self.route.map_or(NO_ROUTE, |route| route as u64);
+        u64::from(self.channel.generation) << 32 | u64::from(self.channel.index) << 16 | route
+    }
+
+    pub(crate) fn from_token(token: u64) -> Option<Self> {
+        if token == SOCKET_TOKEN {
+            return None;
+        }
+        let route = token & 0xffff;
+        Some(Subscription {
+            channel: ChannelId { index: (token >> 16) as u32 & 0xffff, generation: (token >> 32) as u32 },
+            route: (route != NO_ROUTE).then_some(route as usize),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_keep_what_they_are_made_of() {
+        for (index, generation, route) in [(0, 0, None), (99, 7, Some(3)), (65_534, u32::MAX, Some(0xfffe))] {
+            let subscription = Subscription { channel: ChannelId { index, generation }, route };
+            assert_eq!(Subscription::from_token(subscription.to_token()), Some(subscription));
+        }
+        assert_eq!(Subscription::from_token(SOCKET_TOKEN), None);
+    }
+
+    #[test]
+    fn what_finds_too_much_waiting_drops_it_all_and_says_so() {
+        let mailbox = Mailbox::new(Serializer::V2, vec![], 10);
+        for _ in 0..3 {
+            mailbox.send(Item::Frame(Frame::text("123456")));
+        }
+        assert!(matches!(mailbox.drain(), Drained::Overflowed));
+    }
+
+    #[test]
+    fn one_message_larger_than_the_bound_passes_when_nothing_waits() {
+        let mailbox = Mailbox::new(Serializer::V2, vec![], 10);
+        mailbox.send(Item::Frame(Frame::text("x".repeat(100))));
+        let Drained::Items(items) = mailbox.drain() else { panic!("overflowed") };
+        assert_eq!(items.len(), 1);
+    }
+}

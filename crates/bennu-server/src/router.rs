@@ -1,0 +1,113 @@
+//! Which channel serves which topic.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bennu_protocol::{Payload, TopicPattern};
+use futures_util::future::BoxFuture;
+
+use crate::channel::{Channel, JoinRefusal, JoinRequest};
+use crate::context::{Context, ContextCore};
+use crate::joined::{Active, AnyChannel};
+use crate::socket::{AnyAssigns, TransportKind};
+
+/// A value that a route hands to its channels.
+pub(crate) type RouteValue = Arc<dyn Any + Send + Sync>;
+
+/// The channels of a socket, by topic pattern; the first pattern that matches serves.
+pub struct Channels<A> {
+    pub(crate) routes: Vec<Route>,
+    assigns: PhantomData<fn() -> A>,
+}
+
+/// One pattern and the channel behind it.
+pub(crate) struct Route {
+    pub(crate) pattern: String,
+    pub(crate) intercept: &'static [&'static str],
+    pub(crate) value: Option<RouteValue>,
+    pub(crate) start: fn(JoinStart) -> BoxFuture<'static, JoinOutcome>,
+}
+
+/// What a route needs to try a join.
+pub(crate) struct JoinStart {
+    pub(crate) core: ContextCore,
+    pub(crate) prefix: usize,
+    pub(crate) payload: Payload,
+    pub(crate) assigns: AnyAssigns,
+    pub(crate) transport: TransportKind,
+}
+
+/// The channel and its join response, or why there is none.
+pub(crate) type JoinOutcome = Result<(Box<dyn AnyChannel>, Payload), JoinRefusal>;
+
+impl<A: Send + Sync + 'static> Channels<A> {
+    /// No channels yet: every join is answered with `unmatched topic`.
+    #[must_use]
+    pub fn new() -> Self {
+        Channels { routes: Vec::new(), assigns: PhantomData }
+    }
+
+    /// Serves the topics that match `pattern`, such as `room:*` or `lobby`, with channel `C`.
+    #[must_use]
+    pub fn channel<C: Channel<Assigns = A>>(self, pattern: &str) -> Self {
+        self.route::<C>(pattern, None)
+    }
+
+    /// Like [`channel`](Self::channel), with a value that the channels of this route
+    /// find with `route_value`.
+    #[must_use]
+    #[doc(alias = "assigns")]
+    pub fn channel_with<C: Channel<Assigns = A>>(
+        self,
+        pattern: &str,
+        value: impl Any + Send + Sync,
+    ) -> Self {
+        self.route::<C>(pattern, Some(Arc::new(value)))
+    }
+
+    fn route<C: Channel<Assigns = A>>(mut self, pattern: &str, value: Option<RouteValue>) -> Self {
+        let pattern = pattern.to_owned();
+        self.routes.push(Route { pattern, intercept: C::INTERCEPT, value, start: start::<C> });
+        self
+    }
+}
+
+impl<A: Send + Sync + 'static> Default for Channels<A> {
+    fn default() -> Self {
+        Channels::new()
+    }
+}
+
+impl<A> fmt::Debug for Channels<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes.iter().map(|route| &route.pattern)).finish()
+    }
+}
+
+fn start<C: Channel>(start: JoinStart) -> BoxFuture<'static, JoinOutcome> {
+    Box::pin(async move {
+        let assigns = start.assigns.downcast::<C::Assigns>();
+        let assigns = assigns.expect("the mount's socket and channels have the same assigns");
+        let joined = C::join(JoinRequest {
+            topic: start.core.address.topic.clone(),
+            prefix: start.prefix,
+            payload: start.payload,
+            assigns: assigns.clone(),
+            route_value: start.core.route_value.clone(),
+            transport: start.transport,
+        })
+        .await?;
+        let cx = Context::new(start.core, assigns);
+        let channel: Box<dyn AnyChannel> = Box::new(Active { channel: joined.channel, cx });
+        Ok((channel, joined.response))
+    })
+}
+
+/// How many bytes of a topic a pattern fixes.
+pub(crate) fn prefix_len(pattern: &TopicPattern) -> usize {
+    match pattern {
+        TopicPattern::Exact(text) | TopicPattern::Prefix(text) => text.len(),
+    }
+}

@@ -1,0 +1,205 @@
+//! Who may connect.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bennu_protocol::Topic;
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderMap, Uri};
+
+use crate::params::Params;
+
+/// What decides about a connection before any channel is joined.
+///
+/// A value of this type is shared by all connections of a mount; application
+/// state belongs in its fields, and what a connection's channels need of it in
+/// [`Assigns`](Self::Assigns).
+#[doc(alias = "Phoenix.Socket")]
+pub trait Socket: Send + Sync + 'static {
+    /// What all channels of one connection know about it, such as the user.
+    type Assigns: Send + Sync + 'static;
+
+    /// Accepts or refuses a connection.
+    ///
+    /// There is no default: whoever lets everyone in says so, for instance with [`AllowAnonymous`].
+    fn connect(
+        &self,
+        request: &ConnectRequest,
+    ) -> impl Future<Output = Result<Connected<Self::Assigns>, Refusal>> + Send;
+}
+
+/// A socket that lets everyone in and knows nothing about them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AllowAnonymous;
+
+impl Socket for AllowAnonymous {
+    type Assigns = ();
+
+    async fn connect(&self, _: &ConnectRequest) -> Result<Connected<()>, Refusal> {
+        Ok(Connected::new(()))
+    }
+}
+
+/// What a client sent to connect.
+#[derive(Debug)]
+pub struct ConnectRequest {
+    pub(crate) params: Params,
+    pub(crate) parts: Parts,
+    pub(crate) auth_token: Option<String>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) transport: TransportKind,
+    pub(crate) vsn: String,
+}
+
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// A WebSocket.
+    WebSocket,
+}
+
+impl fmt::Display for TransportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransportKind::WebSocket => f.write_str("websocket"),
+        }
+    }
+}
+
+impl ConnectRequest {
+    /// The query parameters and, over them, the variables of the path.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The HTTP request. Its `cookie` header is withheld where any origin may connect.
+    #[must_use]
+    #[doc(alias = "connect_info")]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The headers of the request, without the one that carried the auth token.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// Path and query, as sent.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The `user-agent` header.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&str> {
+        self.parts.headers.get(http::header::USER_AGENT)?.to_str().ok()
+    }
+
+    /// All headers whose name starts with `x-`, in their order; names in lower case.
+    pub fn x_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers_with_prefix("x-")
+    }
+
+    /// All headers whose name starts with `sec-websocket-`, without the auth token.
+    pub fn sec_websocket_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers_with_prefix("sec-websocket-")
+    }
+
+    /// The token that the client's `authToken` option sent, if the mount has `auth_token` on.
+    #[must_use]
+    pub fn auth_token(&self) -> Option<&str> {
+        self.auth_token.as_deref()
+    }
+
+    /// The client's address; known when the server was made to pass it on.
+    #[must_use]
+    #[doc(alias = "peer_data")]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// How the client connects.
+    #[must_use]
+    pub fn transport(&self) -> TransportKind {
+        self.transport
+    }
+
+    /// The protocol version as the client wrote it; `1.0.0` when it wrote none.
+    #[must_use]
+    pub fn vsn(&self) -> &str {
+        &self.vsn
+    }
+
+    fn headers_with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &[u8])> {
+        let headers = self.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        headers.filter(move |(name, _)| name.starts_with(prefix))
+    }
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Connected<A> {
+    pub(crate) assigns: A,
+    pub(crate) id: Option<Topic>,
+}
+
+impl<A> Connected<A> {
+    /// Accepts, with what the channels shall know.
+    pub fn new(assigns: A) -> Self {
+        Connected { assigns, id: None }
+    }
+
+    /// Names the connection, so that [`Endpoint::disconnect`](crate::Endpoint::disconnect)
+    /// with this id closes it and all others of the same id.
+    #[must_use]
+    #[doc(alias = "id")]
+    pub fn with_id(self, id: impl Into<Topic>) -> Self {
+        Connected { id: Some(id.into()), ..self }
+    }
+}
+
+/// A refused connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Answered with 403 and nothing else.
+    Unauthorized,
+    /// Answered by the mount's error handler, by default with 403.
+    Reason(String),
+}
+
+impl Refusal {
+    /// A refusal that the mount's error handler answers.
+    pub fn reason(reason: impl Into<String>) -> Self {
+        Refusal::Reason(reason.into())
+    }
+}
+
+/// What a socket of any type looks like to the mount.
+pub(crate) trait AnySocket: Send + Sync {
+    fn connect<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<AnyConnected, Refusal>>;
+}
+
+/// Assigns of a type that only the channels of the same mount know.
+pub(crate) type AnyAssigns = Arc<dyn Any + Send + Sync>;
+
+pub(crate) struct AnyConnected {
+    pub(crate) assigns: AnyAssigns,
+    pub(crate) id: Option<Topic>,
+}
+
+impl<S: Socket> AnySocket for S {
+    fn connect<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<AnyConnected, Refusal>> {
+        Box::pin(async move {
+            let connected = Socket::connect(self, request).await?;
+            Ok(AnyConnected { assigns: Arc::new(connected.assigns), id: connected.id })
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! How clients are connected.
+
+pub(crate) mod handshake;
+mod websocket;

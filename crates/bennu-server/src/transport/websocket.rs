@@ -1,0 +1,256 @@
+//! A connection over a WebSocket, on any stream of bytes.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bennu_protocol::Frame;
+use bennu_protocol::websocket::{Decoder, Item, Limits, Opcode, ProtocolViolation, Role, close, close_frame, encode_frame};
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::connection::Connection;
+
+/// Bytes that one read takes at most; the buffer belongs to the thread, not to a connection.
+const SCRATCH: usize = 64 * 1024;
+
+/// Frames that one write hands to the kernel at most.
+const MAX_SLICES: usize = 64;
+
+/// Bytes that are read and thrown away after the close frame, so that closing does not reset the stream.
+const MAX_LINGER: usize = 256 * 1024;
+
+thread_local! {
+    static READ_BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// One client on one stream. Holds no buffer while nothing is under way.
+pub(crate) struct WebSocket<IO> {
+    io: IO,
+    decoder: Decoder,
+    connection: Connection,
+    writing: Writing,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is being written.
+#[derive(Default)]
+struct Writing {
+    /// The answer to the last ping; earlier ones need none (RFC 6455, 5.5.3).
+    pong: Option<Bytes>,
+    /// Frames, of which the first may be half written.
+    frames: VecDeque<Bytes>,
+    /// Whether the first frame is half written and must be finished.
+    partial: bool,
+}
+
+/// How the open state ended.
+enum End {
+    /// Send this close code.
+    Close(u16),
+    /// The client closed: answer, and send nothing else.
+    Answer(u16),
+    /// The stream is gone.
+    Gone,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
+    pub(crate) fn new(io: IO, connection: Connection, limits: Limits) -> Self {
+        let decoder = Decoder::new(Role::Server, limits);
+        WebSocket { io, decoder, connection, writing: Writing::default(), timer: None }
+    }
+
+    /// Runs until the client or the server closes, then ends the channels.
+    pub(crate) async fn run(mut self) {
+        let end = std::future::poll_fn(|cx| self.poll_open(cx)).await;
+        let timeout = self.connection.close_timeout();
+        // A client that does not take the close frame in time is dropped; nothing is lost by that.
+        let _ = tokio::time::timeout(timeout, self.close(end)).await;
+        let WebSocket { io, connection, .. } = self;
+        drop(io);
+        connection.end().await;
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            self.connection.poll(cx);
+            if let Some(code) = self.connection.close_code() {
+                return Poll::Ready(End::Close(code));
+            }
+            if let Poll::Ready(Err(_)) = self.poll_write(cx) {
+                return Poll::Ready(End::Gone);
+            }
+            if self.connection.wants_input()
+                && let Poll::Ready(read) = self.poll_read(cx)
+            {
+                match read {
+                    Ok(()) => continue,
+                    Err(end) => return Poll::Ready(end),
+                }
+            }
+            if self.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads once and handles all that came.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let buffer = READ_BUFFER.take();
+        let mut buffer = buffer.unwrap_or_else(|| vec![0; SCRATCH].into());
+        let mut read = ReadBuf::new(&mut buffer);
+        let polled = Pin::new(&mut self.io).poll_read(cx, &mut read);
+        let count = read.filled().len();
+        let result = polled.map(|result| match (result, count) {
+            (Err(_), _) | (Ok(()), 0) => Err(End::Gone),
+            (Ok(()), _) => self.handle(&mut buffer[..count], cx),
+        });
+        READ_BUFFER.set(Some(buffer));
+        result
+    }
+
+    fn handle(&mut self, mut unread: &mut [u8], cx: &mut Context<'_>) -> Result<(), End> {
+        self.connection.received(Instant::now().into_std());
+        loop {
+            match self.decoder.decode(&mut unread) {
+                Ok(Some(item)) => self.handle_item(item, cx)?,
+                Ok(None) => return Ok(()),
+                Err(violation) => return Err(End::Close(log_violation(violation))),
+            }
+        }
+    }
+
+    fn handle_item(&mut self, item: Item, cx: &mut Context<'_>) -> Result<(), End> {
+        match item {
+            Item::Text(bytes) => self.connection.receive(Frame::text(bytes), cx),
+            Item::Binary(bytes) => self.connection.receive(Frame::binary(bytes), cx),
+            Item::Ping(payload) => self.writing.pong = Some(encode_frame(Opcode::Pong, &payload)),
+            Item::Pong(_) => {}
+            Item::Close(frame) => return Err(End::Answer(close::reply_code(frame.map(|frame| frame.code)))),
+        }
+        match self.connection.close_code() {
+            Some(code) => Err(End::Close(code)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what there is, many frames at once.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.fill();
+            if self.writing.frames.is_empty() {
+                self.writing.frames = VecDeque::new();
+                return Pin::new(&mut self.io).poll_flush(cx);
+            }
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut count = 0;
+            for (slice, frame) in slices.iter_mut().zip(&self.writing.frames) {
+                *slice = IoSlice::new(frame);
+                count += 1;
+            }
+            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.writing.advance(written);
+            self.connection.sent(written);
+        }
+    }
+
+    /// Takes frames over from the connection, up to what one write can use.
+    fn fill(&mut self) {
+        if let Some(pong) = self.writing.pong.take() {
+            self.connection.sent_later(pong.len());
+            let at = usize::from(self.writing.partial);
+            self.writing.frames.insert(at, pong);
+        }
+        while self.writing.frames.len() < MAX_SLICES {
+            let Some(frame) = self.connection.take_frame() else { break };
+            self.writing.frames.push_back(frame.into_websocket());
+        }
+    }
+
+    /// Waits for the session's deadline, which moves with every byte received.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.connection.deadline().map(Instant::from_std) else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if deadline <= Instant::now() {
+                self.connection.timeout(Instant::now().into_std(), cx);
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// Sends the close frame behind what was queued, and ends the stream in order.
+    async fn close(&mut self, end: End) -> io::Result<()> {
+        let code = match end {
+            End::Gone => return Ok(()),
+            End::Answer(code) => {
+                self.writing.keep_partial();
+                code
+            }
+            End::Close(code) => {
+                self.fill_all();
+                code
+            }
+        };
+        for frame in std::mem::take(&mut self.writing.frames) {
+            self.io.write_all(&frame).await?;
+        }
+        self.io.write_all(&close_frame(code)).await?;
+        self.io.shutdown().await?;
+        self.linger().await
+    }
+
+    fn fill_all(&mut self) {
+        self.fill();
+        while let Some(frame) = self.connection.take_frame() {
+            self.writing.frames.push_back(frame.into_websocket());
+        }
+    }
+
+    /// Closing a stream with unread bytes resets it, and the client would miss the close frame.
+    async fn linger(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 1024];
+        let mut total = 0;
+        while total < MAX_LINGER {
+            match self.io.read(&mut buffer).await? {
+                0 => break,
+                count => total += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Writing {
+    fn advance(&mut self, mut written: usize) {
+        self.partial = false;
+        while let Some(first) = self.frames.front_mut() {
+            if written < first.len() {
+                self.partial = written > 0 || self.partial;
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.frames.pop_front();
+        }
+    }
+
+    /// Drops all but a frame that is half written.
+    fn keep_partial(&mut self) {
+        self.pong = None;
+        self.frames.truncate(usize::from(self.partial));
+    }
+}
+
+fn log_violation(violation: ProtocolViolation) -> u16 {
+    tracing::debug!(%violation, "a client broke the WebSocket protocol");
+    violation.close_code()
+}
