@@ -23,7 +23,9 @@ fn fetch(assets: &Path, out: &Path) -> Result<(), String> {
     let status = Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(out).output();
     match status {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(format!("npm ci failed: {}", String::from_utf8_lossy(&output.stderr).replace('\n', " "))),
+        Ok(output) => {
+            Err(format!("npm ci failed: {}", String::from_utf8_lossy(&output.stderr).replace('\n', " ")))
+        }
         Err(error) => Err(format!("npm is needed to fetch the page's packages and cannot be run: {error}")),
     }
 }

@@ -101,7 +101,13 @@ impl Presence {
         self.0.table.topics.lock().get(topic.as_ref()).map_or(0, BTreeMap::len)
     }
 
-    pub(crate) fn track(&self, owner: u64, topic: &str, key: &str, mut meta: Meta) -> Result<String, TrackError> {
+    pub(crate) fn track(
+        &self,
+        owner: u64,
+        topic: &str,
+        key: &str,
+        mut meta: Meta,
+    ) -> Result<String, TrackError> {
         let mut topics = self.0.table.topics.lock();
         let tracked = topics.entry(topic.to_owned()).or_default().entry(key.to_owned()).or_default();
         if tracked.iter().any(|tracked| tracked.owner == owner) {

@@ -75,15 +75,7 @@ mod tests {
 
     #[test]
     fn names_survive_the_way_there_and_back() {
-        for name in [
-            "phx_join",
-            "phx_leave",
-            "phx_reply",
-            "phx_error",
-            "phx_close",
-            "shout",
-            "",
-        ] {
+        for name in ["phx_join", "phx_leave", "phx_reply", "phx_error", "phx_close", "shout", ""] {
             assert_eq!(Event::from(name).as_str(), name);
         }
     }

@@ -22,8 +22,11 @@ struct Inner {
     value: OnceLock<Box<dyn Any + Send + Sync>>,
     /// JSON of a value that came from elsewhere.
     json: Option<Box<[u8]>>,
-    to_json: Option<fn(&(dyn Any + Send + Sync)) -> serde_json::Result<Vec<u8>>>,
+    to_json: Option<ToJson>,
 }
+
+/// Writes a value that was made here.
+type ToJson = fn(&(dyn Any + Send + Sync)) -> serde_json::Result<Vec<u8>>;
 
 impl Delivery {
     pub(crate) fn local<M: PubSubMessage>(topic: Arc<str>, message: M) -> Self {

@@ -97,7 +97,7 @@ async fn serve(endpoint: &Endpoint, mut parts: Parts) -> Response<axum::body::By
         (Ok(upgrade), Some(on_upgrade)) => switch(upgrade, on_upgrade),
         // Accepted, but this server cannot hand out the stream.
         (Ok(_), None) => status(http::StatusCode::NOT_IMPLEMENTED),
-        (Err(refused), _) => refused,
+        (Err(refused), _) => *refused,
     }
 }
 

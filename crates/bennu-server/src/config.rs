@@ -103,7 +103,10 @@ impl SocketOptions {
 
     /// Answers a [`Refusal::Reason`](crate::Refusal::Reason), given its text; by default with 403.
     #[must_use]
-    pub fn error_handler(mut self, handler: impl Fn(&str) -> Response<Bytes> + Send + Sync + 'static) -> Self {
+    pub fn error_handler(
+        mut self,
+        handler: impl Fn(&str) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
         self.error_handler = Some(Arc::new(handler));
         self
     }

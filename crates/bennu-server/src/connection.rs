@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bennu_protocol::websocket::close;
-use bennu_protocol::{ChannelId, EncodeError, Frame, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic};
+use bennu_protocol::{
+    ChannelId, EncodeError, Frame, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic,
+};
 use futures_util::future::BoxFuture;
 
 use crate::channel::{JoinRefusal, Reply, StopReason, TerminateReason};
@@ -154,7 +156,11 @@ impl Connection {
         let timeout = self.mount.options.shutdown;
         let ended = std::future::poll_fn(|cx| self.poll_end(cx));
         if tokio::time::timeout(timeout, ended).await.is_err() {
-            tracing::warn!(connection = self.mailbox.id.owner(), ?timeout, "handlers were cut off by the end of the connection");
+            tracing::warn!(
+                connection = self.mailbox.id.owner(),
+                ?timeout,
+                "handlers were cut off by the end of the connection"
+            );
         }
     }
 
@@ -382,7 +388,12 @@ impl Connection {
         }
     }
 
-    fn reply(&mut self, channel: ChannelId, reply: &Reply, reference: Option<&Ref>) -> Result<(), EncodeError> {
+    fn reply(
+        &mut self,
+        channel: ChannelId,
+        reply: &Reply,
+        reference: Option<&Ref>,
+    ) -> Result<(), EncodeError> {
         let join_ref = self.session.join_ref(channel);
         let Some(joined) = self.joined(channel) else { return Ok(()) };
         let topic = joined.topic.clone();
@@ -406,7 +417,10 @@ impl Connection {
                 any
             }
             Drained::Overflowed => {
-                tracing::warn!(connection = self.mailbox.id.owner(), "the client reads too slowly and is disconnected");
+                tracing::warn!(
+                    connection = self.mailbox.id.owner(),
+                    "the client reads too slowly and is disconnected"
+                );
                 self.outbox = VecDeque::new();
                 self.close_with(TRY_AGAIN_LATER);
                 self.mailbox.close();
@@ -421,7 +435,8 @@ impl Connection {
             // These were counted when they were sent, and stay counted in the outbox.
             Item::Frame(frame) => self.outbox.push_back(frame),
             Item::Reply { channel, frame } if self.joined(channel).is_some() => self.outbox.push_back(frame),
-            Item::Fastlane { channel, frame } if self.joined(channel).is_some() => match self.joined(channel) {
+            Item::Fastlane { channel, frame } if self.joined(channel).is_some() => match self.joined(channel)
+            {
                 Some(joined) if joined.holds_broadcasts() => joined.push(Waiting::Frame(frame)),
                 _ => self.outbox.push_back(frame),
             },

@@ -96,7 +96,10 @@ impl Endpoint {
             }
         };
         if tokio::time::timeout(timeout, all_gone).await.is_err() {
-            tracing::warn!(left = self.connection_count(), "connections were left at the end of the shutdown");
+            tracing::warn!(
+                left = self.connection_count(),
+                "connections were left at the end of the shutdown"
+            );
         }
     }
 
@@ -212,7 +215,12 @@ impl EndpointBuilder {
     }
 }
 
-fn mount<S: Socket>(path: &str, socket: S, routes: Vec<Route>, options: SocketOptions) -> Result<Mount, BuildError> {
+fn mount<S: Socket>(
+    path: &str,
+    socket: S,
+    routes: Vec<Route>,
+    options: SocketOptions,
+) -> Result<Mount, BuildError> {
     let patterns = routes.iter().map(|route| route.pattern.parse());
     let patterns: Vec<TopicPattern> = patterns
         .collect::<Result<_, _>>()

@@ -9,7 +9,8 @@ use bennu_pubsub::Delivery;
 use futures_util::future::BoxFuture;
 
 use crate::channel::{
-    Channel, ChannelError, Handled, HandlerResult, JoinRefusal, Reply, StopReason, TerminateReason, UnknownEvent,
+    Channel, ChannelError, Handled, HandlerResult, JoinRefusal, Reply, StopReason, TerminateReason,
+    UnknownEvent,
 };
 use crate::context::{Context, ContextCore};
 use crate::info::Info;
@@ -113,7 +114,9 @@ pub(crate) enum Waiting {
     Input(Input),
     /// A broadcast that `after_join` holds up.
     Frame(Frame),
-    Leave { reference: Option<Ref> },
+    Leave {
+        reference: Option<Ref>,
+    },
 }
 
 /// What came of running a channel.
@@ -124,12 +127,20 @@ pub(crate) enum Step {
     Idle,
     Accepted(Payload),
     Refused(JoinRefusal),
-    Reply { reply: Reply, reference: Option<Ref> },
+    Reply {
+        reply: Reply,
+        reference: Option<Ref>,
+    },
     /// Nothing to send, but more may wait.
     Continue,
     Frame(Frame),
-    Leave { reference: Option<Ref> },
-    Stop { reason: StopReason, reply: Option<(Reply, Option<Ref>)> },
+    Leave {
+        reference: Option<Ref>,
+    },
+    Stop {
+        reason: StopReason,
+        reply: Option<(Reply, Option<Ref>)>,
+    },
     Crashed(ChannelError),
     Panicked(String),
 }
@@ -240,7 +251,11 @@ impl Joined {
         }
     }
 
-    fn poll_join(&mut self, mut join: BoxFuture<'static, JoinOutcome>, cx: &mut std::task::Context<'_>) -> Step {
+    fn poll_join(
+        &mut self,
+        mut join: BoxFuture<'static, JoinOutcome>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Step {
         match guarded(|| join.as_mut().poll(cx)) {
             Ok(Poll::Pending) => {
                 self.run = Run::Joining(join);

@@ -59,11 +59,7 @@ impl<A: Send + Sync + 'static> Channels<A> {
     /// find with `route_value`.
     #[must_use]
     #[doc(alias = "assigns")]
-    pub fn channel_with<C: Channel<Assigns = A>>(
-        self,
-        pattern: &str,
-        value: impl Any + Send + Sync,
-    ) -> Self {
+    pub fn channel_with<C: Channel<Assigns = A>>(self, pattern: &str, value: impl Any + Send + Sync) -> Self {
         self.route::<C>(pattern, Some(Arc::new(value)))
     }
 

@@ -62,16 +62,16 @@ pub use bennu_protocol::{
 pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
 pub use bennu_server::{
     AllowAnonymous, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin, ConnectRequest,
-    Connected, Context, Endpoint, EndpointBuilder, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined,
-    Origin, OriginPattern, OriginPatternError, Param, Params, QueryError, Refusal, Reply, Socket, SocketOptions,
-    SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent,
+    Connected, Context, Endpoint, EndpointBuilder, Handled, HandlerResult, Info, JoinRefusal, JoinRequest,
+    Joined, Origin, OriginPattern, OriginPatternError, Param, Params, QueryError, Refusal, Reply, Socket,
+    SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        AllowAnonymous, Channel, ChannelError, Channels, ConnectRequest, Connected, Context, Endpoint, Handled,
-        HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence, PubSub, Refusal, Socket,
-        SocketOptions, StopReason, TerminateReason, Topic, presence,
+        AllowAnonymous, Channel, ChannelError, Channels, ConnectRequest, Connected, Context, Endpoint,
+        Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence, PubSub, Refusal,
+        Socket, SocketOptions, StopReason, TerminateReason, Topic, presence,
     };
 }

@@ -1,8 +1,6 @@
 //! A chat with presence: `cargo run -p chat`, then open <http://127.0.0.1:4001> twice.
 
-use axum::response::Html;
-use axum::routing::get;
-use axum::{Router, http::header};
+use axum::{Router, http::header, response::Html, routing::get};
 use bennu::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -39,10 +37,10 @@ impl Channel for RoomChannel {
     type Assigns = User;
 
     async fn join(request: JoinRequest<User>) -> Result<Joined<Self>, JoinRefusal> {
-        match request.rest() {
-            "private" => Err(JoinRefusal::reason("unauthorized")),
-            _ => Ok(Joined::new(RoomChannel { presence: request.assigns().presence.owner() })),
+        if request.rest() == "private" {
+            return Err(JoinRefusal::reason("unauthorized"));
         }
+        Ok(Joined::new(RoomChannel { presence: request.assigns().presence.owner() }))
     }
 
     async fn after_join(&mut self, cx: &mut Context<User>) -> Result<(), ChannelError> {
@@ -68,13 +66,14 @@ async fn main() -> anyhow::Result<()> {
     let pubsub = PubSub::local();
     let presence = Presence::new(pubsub.clone());
     let channels = Channels::new().channel::<RoomChannel>("room:*");
-    let endpoint =
-        Endpoint::builder(pubsub).socket("/socket", ChatSocket { presence }, channels, SocketOptions::default());
+    let endpoint = Endpoint::builder(pubsub)
+        .socket("/socket", ChatSocket { presence }, channels, SocketOptions::default())
+        .build()?;
     let script = ([(header::CONTENT_TYPE, "text/javascript")], include_str!(env!("PHOENIX_JS")));
     let app = Router::new()
         .route("/", get(|| async { Html(include_str!("../assets/index.html")) }))
         .route("/phoenix.mjs", get(move || async move { script }))
-        .layer(bennu::axum::sockets(&endpoint.build()?));
+        .layer(bennu::axum::sockets(&endpoint));
     axum::serve(tokio::net::TcpListener::bind("127.0.0.1:4001").await?, app).await?;
     Ok(())
 }

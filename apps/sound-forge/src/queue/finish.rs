@@ -80,7 +80,8 @@ impl Failure {
 }
 
 impl StageResult {
-    fn output_kind(&self) -> OutputKind {
+    /// Where its files live.
+    pub fn output_kind(&self) -> OutputKind {
         match self {
             Self::Download(_) => OutputKind::Downloads,
             Self::Processing(_) => OutputKind::Stems,

@@ -33,6 +33,12 @@ struct Step {
 }
 
 impl Progress {
+    /// Goes nowhere and never stops anything.
+    #[cfg(test)]
+    pub(crate) fn unwatched() -> Self {
+        Self { latest: watch::Sender::default(), stop: CancellationToken::new() }
+    }
+
     /// Reports the done fraction of the work, 0 to 1, and what is being done. It never falls.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! The workers: as many for each stage as the rules say.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::data_dir::TempFolder;
 use crate::ids::LeaseToken;
 use crate::store::OutputKind;
 
@@ -38,8 +38,8 @@ pub trait Work: Send + Sync + 'static {
 /// What a try made.
 #[derive(Debug)]
 pub struct WorkOutput {
-    /// The folder with the files, still private to the try.
-    pub folder: PathBuf,
+    /// The folder with the files, still private to the try; removed when it is dropped there.
+    pub folder: TempFolder,
     /// What to record of it.
     pub finished: Finished,
 }

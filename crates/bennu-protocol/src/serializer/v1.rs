@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn objects_become_messages() {
         let message =
-            decode_text(r#" {"topic":"room:a","event":"phx_join","payload":{"a":[1]},"ref":"1","x":0} "#).unwrap();
+            decode_text(r#" {"topic":"room:a","event":"phx_join","payload":{"a":[1]},"ref":"1","x":0} "#)
+                .unwrap();
         assert_eq!(message.join_ref, None);
         assert_eq!(message.reference, Some(Ref::from_text("1")));
         assert_eq!(message.topic, Name::from("room:a"));

@@ -251,7 +251,10 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
-        digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
+            .collect()
     }
 
     #[test]
@@ -302,9 +305,7 @@ mod tests {
         ] {
             assert!(text(json).is_err(), "{json}");
         }
-        let deep = |depth: usize| {
-            format!(r#"["1","2","t","e",{}{}]"#, "[".repeat(depth), "]".repeat(depth))
-        };
+        let deep = |depth: usize| format!(r#"["1","2","t","e",{}{}]"#, "[".repeat(depth), "]".repeat(depth));
         assert!(text(&deep(json::MAX_DEPTH - 1)).is_ok());
         assert!(text(&deep(json::MAX_DEPTH)).is_err());
     }
@@ -312,7 +313,8 @@ mod tests {
     #[test]
     fn nothing_that_passes_is_too_deep_for_a_handler() {
         let depth = json::MAX_DEPTH - 1;
-        let message = text(&format!(r#"["1","2","t","e",{}{}]"#, "[".repeat(depth), "]".repeat(depth))).unwrap();
+        let message =
+            text(&format!(r#"["1","2","t","e",{}{}]"#, "[".repeat(depth), "]".repeat(depth))).unwrap();
         assert!(message.payload.parse::<serde_json::Value>().is_ok());
     }
 
@@ -336,7 +338,13 @@ mod tests {
             ),
             (
                 "reply",
-                Serializer::V2.encode_reply(Some(&join_ref), Some(&reference), "room:a", &Status::Ok, &payload),
+                Serializer::V2.encode_reply(
+                    Some(&join_ref),
+                    Some(&reference),
+                    "room:a",
+                    &Status::Ok,
+                    &payload,
+                ),
                 "01 01 01 06 02 31 32 726f6f6d3a61 6f6b 00ff",
             ),
             (
@@ -378,10 +386,20 @@ mod tests {
         for (name, frame, expected) in [
             ("push", encode_push(Some(&join_ref), "t", "e", &Payload::empty()), r#"["1",null,"t","e",{}]"#),
             ("broadcast", encode_broadcast("t", "e", &Payload::empty()), r#"[null,null,"t","e",{}]"#),
-            ("close", encode_end(Some(&join_ref), "t", "phx_close", &Payload::empty()), r#"["1","1","t","phx_close",{}]"#),
+            (
+                "close",
+                encode_end(Some(&join_ref), "t", "phx_close", &Payload::empty()),
+                r#"["1","1","t","phx_close",{}]"#,
+            ),
             (
                 "reply",
-                Serializer::V2.encode_reply(None, Some(&number), "t", &Status::Error, &Payload::json("x").unwrap()),
+                Serializer::V2.encode_reply(
+                    None,
+                    Some(&number),
+                    "t",
+                    &Status::Error,
+                    &Payload::json("x").unwrap(),
+                ),
                 r#"[null,7,"t","phx_reply",{"response":"x","status":"error"}]"#,
             ),
         ] {

@@ -3,3 +3,6 @@
 mod server;
 
 pub use server::{ChannelId, JoinRefRule, ServerSession, SessionConfig, SessionError, SessionEvent};
+
+#[cfg(test)]
+mod tests;

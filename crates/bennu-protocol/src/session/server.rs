@@ -193,7 +193,9 @@ impl ServerSession {
     /// [`EncodeError`] when the response cannot be written; the connection must then close with 1011.
     pub fn accept_join(&mut self, channel: ChannelId, response: &Payload) -> Result<(), SessionError> {
         let Some(slot) = self.slot_mut(channel) else { return Ok(()) };
-        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Joined) else { return Ok(()) };
+        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Joined) else {
+            return Ok(());
+        };
         self.answer_join(channel, &Status::Ok, response, *joining)
     }
 
@@ -204,7 +206,9 @@ impl ServerSession {
     /// [`EncodeError`] when the response cannot be written; the connection must then close with 1011.
     pub fn refuse_join(&mut self, channel: ChannelId, response: &Payload) -> Result<(), SessionError> {
         let Some(slot) = self.slot_mut(channel) else { return Ok(()) };
-        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Leaving) else { return Ok(()) };
+        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Leaving) else {
+            return Ok(());
+        };
         self.answer_join(channel, &Status::Error, response, *joining)
     }
 
@@ -309,7 +313,12 @@ impl ServerSession {
         }
     }
 
-    fn dispatch_to(&mut self, index: usize, event: Option<&Event>, message: Message) -> Result<(), SessionError> {
+    fn dispatch_to(
+        &mut self,
+        index: usize,
+        event: Option<&Event>,
+        message: Message,
+    ) -> Result<(), SessionError> {
         let Some(slot) = self.slots[index].as_mut() else { return Ok(()) };
         if let State::Joining(joining) = &mut slot.state {
             self.parked_bytes += parked_size(&message);
@@ -381,7 +390,8 @@ impl ServerSession {
         joining: Joining,
     ) -> Result<(), SessionError> {
         let Some(slot) = self.slot(channel) else { return Ok(()) };
-        let (topic, join_ref, reference) = (slot.topic.clone(), slot.join_ref.clone(), slot.reference.clone());
+        let (topic, join_ref, reference) =
+            (slot.topic.clone(), slot.join_ref.clone(), slot.reference.clone());
         let name = Name::from(topic.as_str());
         self.reply(join_ref.as_ref(), reference.as_ref(), &name, status, response)?;
         if *status == Status::Error {

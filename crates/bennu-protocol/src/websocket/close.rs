@@ -43,10 +43,7 @@ impl CloseFrame {
             return Err(ProtocolViolation::CloseCode { code });
         }
         let reason = str::from_utf8(reason).map_err(|_| ProtocolViolation::CloseReason)?;
-        Ok(Some(Self {
-            code,
-            reason: reason.to_owned(),
-        }))
+        Ok(Some(Self { code, reason: reason.to_owned() }))
     }
 
     /// The body to put into a frame, its reason cut to the 123 bytes that fit.
@@ -124,11 +121,7 @@ mod tests {
             ("2999", b"\x0b\xb7", wrong_code(2999)),
             ("3000", b"\x0b\xb8", frame(3000, "")),
             ("5000", b"\x13\x88", frame(5000, "")),
-            (
-                "broken reason",
-                b"\x03\xe8\xff",
-                Err(ProtocolViolation::CloseReason),
-            ),
+            ("broken reason", b"\x03\xe8\xff", Err(ProtocolViolation::CloseReason)),
         ] {
             assert_eq!(CloseFrame::parse(body), expected, "{name}");
         }
@@ -136,10 +129,7 @@ mod tests {
 
     #[test]
     fn long_reason_is_cut_between_characters() {
-        let frame = CloseFrame {
-            code: NORMAL,
-            reason: "é".repeat(100),
-        };
+        let frame = CloseFrame { code: NORMAL, reason: "é".repeat(100) };
         let payload = frame.to_payload();
         assert_eq!(payload.len(), 2 + 122);
         let read = CloseFrame::parse(&payload).unwrap().unwrap();

@@ -47,10 +47,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_frame_size: 10_000_000,
-            max_message_size: 8_000_000,
-        }
+        Self { max_frame_size: 10_000_000, max_message_size: 8_000_000 }
     }
 }
 
@@ -67,12 +64,7 @@ enum State {
 impl Decoder {
     /// A decoder for what the other side sends when we are `role`.
     pub const fn new(role: Role, limits: Limits) -> Self {
-        Self {
-            role,
-            state: State::Open,
-            limits,
-            spill: None,
-        }
+        Self { role, state: State::Open, limits, spill: None }
     }
 
     /// Reads on, up to the end of the next item.
@@ -117,10 +109,7 @@ impl Decoder {
     }
 
     /// The frame to which the next byte of `input` belongs, past its header.
-    fn resume_frame(
-        &mut self,
-        input: &mut &mut [u8],
-    ) -> Result<Option<FrameProgress>, ProtocolViolation> {
+    fn resume_frame(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameProgress>, ProtocolViolation> {
         let mut begun = match self.take_partial() {
             PartialFrame::Payload(frame) => return Ok(Some(frame)),
             PartialFrame::Header(begun) => begun,
@@ -218,9 +207,7 @@ impl Decoder {
             self.join(&frame, piece)
         };
         self.release_if_empty();
-        payload
-            .map(|payload| frame.part.into_item(payload))
-            .transpose()
+        payload.map(|payload| frame.part.into_item(payload)).transpose()
     }
 
     /// Keeps a piece that others precede or follow; the payload if it is complete.
@@ -286,10 +273,7 @@ mod tests {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     /// Limits low enough to be met by hand.
-    const LOW: Limits = Limits {
-        max_frame_size: 36,
-        max_message_size: 10,
-    };
+    const LOW: Limits = Limits { max_frame_size: 36, max_message_size: 10 };
 
     fn server() -> Decoder {
         Decoder::new(Role::Server, Limits::default())
@@ -324,12 +308,7 @@ mod tests {
             Role::Client => None,
         };
         let payload_len = payload.len() as u64;
-        let header = FrameHeader {
-            fin,
-            opcode,
-            mask,
-            payload_len,
-        };
+        let header = FrameHeader { fin, opcode, mask, payload_len };
         let mut payload = payload.to_vec();
         mask::apply(&mut payload, mask.unwrap_or_default(), 0);
         [&header.encode()[..], &payload].concat()
@@ -410,115 +389,30 @@ mod tests {
             ("opcode 15", b"\x8f\x80", UnknownOpcode { opcode: 15 }, 1002),
             ("no mask", b"\x81\x01a", Unmasked, 1002),
             ("no mask, empty", b"\x89\0", Unmasked, 1002),
-            (
-                "continuation of nothing",
-                b"\x80\x80\0\0\0\0",
-                UnexpectedContinuation,
-                1002,
-            ),
-            (
-                "continuation after the end",
-                b"\x81\x80\0\0\0\0\0\x80\0\0\0\0",
-                UnexpectedContinuation,
-                1002,
-            ),
-            (
-                "text inside text",
-                b"\x01\x80\0\0\0\0\x81\x80\0\0\0\0",
-                InterruptedMessage,
-                1002,
-            ),
-            (
-                "binary inside text",
-                b"\x01\x80\0\0\0\0\x02\x80\0\0\0\0",
-                InterruptedMessage,
-                1002,
-            ),
+            ("continuation of nothing", b"\x80\x80\0\0\0\0", UnexpectedContinuation, 1002),
+            ("continuation after the end", b"\x81\x80\0\0\0\0\0\x80\0\0\0\0", UnexpectedContinuation, 1002),
+            ("text inside text", b"\x01\x80\0\0\0\0\x81\x80\0\0\0\0", InterruptedMessage, 1002),
+            ("binary inside text", b"\x01\x80\0\0\0\0\x02\x80\0\0\0\0", InterruptedMessage, 1002),
             ("fragmented ping", b"\x09\x80", FragmentedControl, 1002),
             ("fragmented pong", b"\x0a\x80", FragmentedControl, 1002),
             ("fragmented close", b"\x08\x80", FragmentedControl, 1002),
             ("ping of 126", b"\x89\xfe", ControlTooLong, 1002),
-            (
-                "close with a 64-bit length",
-                b"\x88\xff",
-                ControlTooLong,
-                1002,
-            ),
-            (
-                "length of 2^63",
-                b"\x82\xff\x80\0\0\0\0\0\0\0",
-                LengthOverflow,
-                1009,
-            ),
-            (
-                "length of -1",
-                b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-                LengthOverflow,
-                1009,
-            ),
+            ("close with a 64-bit length", b"\x88\xff", ControlTooLong, 1002),
+            ("length of 2^63", b"\x82\xff\x80\0\0\0\0\0\0\0", LengthOverflow, 1009),
+            ("length of -1", b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff", LengthOverflow, 1009),
             ("0 in 16 bits", b"\x82\xfe\0\0", LengthNotMinimal, 1002),
             ("125 in 16 bits", b"\x82\xfe\0\x7d", LengthNotMinimal, 1002),
-            (
-                "65,535 in 64 bits",
-                b"\x82\xff\0\0\0\0\0\0\xff\xff",
-                LengthNotMinimal,
-                1002,
-            ),
-            (
-                "close with one byte",
-                b"\x88\x81\0\0\0\0\x03",
-                CloseBody,
-                1002,
-            ),
-            (
-                "close with 999",
-                b"\x88\x82\0\0\0\0\x03\xe7",
-                CloseCode { code: 999 },
-                1002,
-            ),
-            (
-                "close with 1005",
-                b"\x88\x82\0\0\0\0\x03\xed",
-                CloseCode { code: 1005 },
-                1002,
-            ),
-            (
-                "close with a broken reason",
-                b"\x88\x83\0\0\0\0\x03\xe8\xff",
-                CloseReason,
-                1002,
-            ),
+            ("65,535 in 64 bits", b"\x82\xff\0\0\0\0\0\0\xff\xff", LengthNotMinimal, 1002),
+            ("close with one byte", b"\x88\x81\0\0\0\0\x03", CloseBody, 1002),
+            ("close with 999", b"\x88\x82\0\0\0\0\x03\xe7", CloseCode { code: 999 }, 1002),
+            ("close with 1005", b"\x88\x82\0\0\0\0\x03\xed", CloseCode { code: 1005 }, 1002),
+            ("close with a broken reason", b"\x88\x83\0\0\0\0\x03\xe8\xff", CloseReason, 1002),
             ("text of 0xff", b"\x81\x81\0\0\0\0\xff", InvalidUtf8, 1007),
-            (
-                "text ends in a character",
-                b"\x81\x81\0\0\0\0\xc3",
-                InvalidUtf8,
-                1007,
-            ),
-            (
-                "surrogate",
-                b"\x81\x83\0\0\0\0\xed\xa0\x80",
-                InvalidUtf8,
-                1007,
-            ),
-            (
-                "fragments make no text",
-                b"\x01\x81\0\0\0\0\xc3\x80\x81\0\0\0\0\xc3",
-                InvalidUtf8,
-                1007,
-            ),
-            (
-                "2^62 bytes",
-                b"\x82\xff\x40\0\0\0\0\0\0\0\0\0\0\0",
-                FrameTooLarge,
-                1009,
-            ),
-            (
-                "2^63 - 1 bytes",
-                b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",
-                FrameTooLarge,
-                1009,
-            ),
+            ("text ends in a character", b"\x81\x81\0\0\0\0\xc3", InvalidUtf8, 1007),
+            ("surrogate", b"\x81\x83\0\0\0\0\xed\xa0\x80", InvalidUtf8, 1007),
+            ("fragments make no text", b"\x01\x81\0\0\0\0\xc3\x80\x81\0\0\0\0\xc3", InvalidUtf8, 1007),
+            ("2^62 bytes", b"\x82\xff\x40\0\0\0\0\0\0\0\0\0\0\0", FrameTooLarge, 1009),
+            ("2^63 - 1 bytes", b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", FrameTooLarge, 1009),
         ] {
             assert_eq!(violation.close_code(), code, "{name}");
             assert_eq!(feed_all(server(), [bytes]), Err(violation), "{name}");
@@ -531,10 +425,7 @@ mod tests {
     fn server_must_not_mask() {
         let decoder = Decoder::new(Role::Client, Limits::default());
         let masked = encode_masked(Opcode::Text, b"a", KEY);
-        assert_eq!(
-            feed_all(decoder, [&masked[..]]),
-            Err(ProtocolViolation::Masked)
-        );
+        assert_eq!(feed_all(decoder, [&masked[..]]), Err(ProtocolViolation::Masked));
     }
 
     /// A masked header is six bytes, so that 30 bytes fill a frame of 36.
@@ -548,23 +439,11 @@ mod tests {
         let too_large = Err(ProtocolViolation::MessageTooLarge);
         for (name, frames, expected) in [
             ("full frame", vec![whole(30)], Ok(1)),
-            (
-                "a byte over a frame",
-                vec![whole(31)],
-                Err(ProtocolViolation::FrameTooLarge),
-            ),
+            ("a byte over a frame", vec![whole(31)], Err(ProtocolViolation::FrameTooLarge)),
             ("full message", vec![first(4), more(3), last(3)], Ok(1)),
-            (
-                "a byte over a message",
-                vec![first(4), more(3), last(4)],
-                too_large,
-            ),
+            ("a byte over a message", vec![first(4), more(3), last(4)], too_large),
             ("first fragment too large", vec![first(11)], too_large),
-            (
-                "two full messages",
-                vec![first(5), last(5), first(5), last(5)],
-                Ok(2),
-            ),
+            ("two full messages", vec![first(5), last(5), first(5), last(5)], Ok(2)),
         ] {
             let bytes = frames.concat();
             let read = feed_all(Decoder::new(Role::Server, LOW), [&bytes[..]]);
@@ -574,10 +453,7 @@ mod tests {
 
     #[test]
     fn too_large_is_1009() {
-        for violation in [
-            ProtocolViolation::FrameTooLarge,
-            ProtocolViolation::MessageTooLarge,
-        ] {
+        for violation in [ProtocolViolation::FrameTooLarge, ProtocolViolation::MessageTooLarge] {
             assert_eq!(violation.close_code(), 1009);
         }
     }
@@ -586,10 +462,7 @@ mod tests {
     fn size_is_refused_by_the_header_alone() {
         let mut decoder = Decoder::new(Role::Server, LOW);
         let header = &frame(Role::Server, true, Opcode::Binary, &[0; 31])[..6];
-        assert_eq!(
-            feed(&mut decoder, header),
-            Err(ProtocolViolation::FrameTooLarge)
-        );
+        assert_eq!(feed(&mut decoder, header), Err(ProtocolViolation::FrameTooLarge));
         assert_eq!(decoder.spill_capacity(), 0);
     }
 
@@ -629,11 +502,7 @@ mod tests {
             ("end of the message", &last[7..], true),
             ("whole frame", &whole, true),
             ("half a frame", &whole[..8], false),
-            (
-                "its end and half a header",
-                &[&whole[8..], &whole[..1]].concat(),
-                false,
-            ),
+            ("its end and half a header", &[&whole[8..], &whole[..1]].concat(), false),
             ("the rest", &whole[1..], true),
         ] {
             feed(&mut decoder, bytes).unwrap();
@@ -684,10 +553,7 @@ mod tests {
     type Spoken = (Result<String, Vec<u8>>, Vec<usize>, Option<Vec<u8>>);
 
     fn spoken() -> impl Strategy<Value = Spoken> {
-        let message = prop_oneof![
-            any::<String>().prop_map(Ok),
-            vec(any::<u8>(), 0..300).prop_map(Err),
-        ];
+        let message = prop_oneof![any::<String>().prop_map(Ok), vec(any::<u8>(), 0..300).prop_map(Err),];
         let ping = proptest::option::of(vec(any::<u8>(), 0..=125));
         (message, vec(0..300_usize, 0..4), ping)
     }
@@ -696,11 +562,7 @@ mod tests {
     fn speak(role: Role, (message, cuts, ping): &Spoken) -> (Vec<u8>, Vec<Item>) {
         let (opcode, payload, item) = match message {
             Ok(text) => (Opcode::Text, text.as_bytes(), self::text(text)),
-            Err(binary) => (
-                Opcode::Binary,
-                &binary[..],
-                Item::Binary(binary.clone().into()),
-            ),
+            Err(binary) => (Opcode::Binary, &binary[..], Item::Binary(binary.clone().into())),
         };
         let (mut bytes, mut items) = (Vec::new(), Vec::new());
         let (mut opcode, mut start) = (opcode, 0);
@@ -723,11 +585,7 @@ mod tests {
         let frame = (any::<bool>(), 0..11_u8, 0..8_u8, vec(any::<u8>(), 4..12)).prop_map(
             |(fin, opcode, len, rest)| {
                 let first = if fin { 0x80 | opcode } else { opcode };
-                [
-                    &[first, 0x80 | len],
-                    &rest[..4 + usize::from(len).min(rest.len() - 4)],
-                ]
-                .concat()
+                [&[first, 0x80 | len], &rest[..4 + usize::from(len).min(rest.len() - 4)]].concat()
             },
         );
         let announced = (0..3_u8, 126..=127_u8, vec(any::<u8>(), 0..300))

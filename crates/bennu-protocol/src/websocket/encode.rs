@@ -17,12 +17,7 @@ pub fn encode_header(opcode: Opcode, payload_len: usize, mask: Option<[u8; 4]>) 
         !opcode.is_control() || payload_len <= frame::MAX_CONTROL_LEN,
         "a control frame carries at most 125 bytes"
     );
-    let header = FrameHeader {
-        fin: true,
-        opcode,
-        mask,
-        payload_len: payload_len as u64,
-    };
+    let header = FrameHeader { fin: true, opcode, mask, payload_len: payload_len as u64 };
     header.encode()
 }
 
@@ -92,11 +87,7 @@ mod tests {
     #[test]
     fn whole_frames() {
         for (name, frame, bytes) in [
-            (
-                "unmasked text",
-                encode_frame(Opcode::Text, b"Hello"),
-                &b"\x81\x05Hello"[..],
-            ),
+            ("unmasked text", encode_frame(Opcode::Text, b"Hello"), &b"\x81\x05Hello"[..]),
             (
                 "masked text",
                 encode_masked(Opcode::Text, b"Hello", KEY),

@@ -109,12 +109,7 @@ impl FrameHeader {
         if masked && mask.is_none() {
             return Ok(None);
         }
-        Ok(Some(Self {
-            fin,
-            opcode,
-            mask,
-            payload_len,
-        }))
+        Ok(Some(Self { fin, opcode, mask, payload_len }))
     }
 
     /// The bytes of this header.
@@ -238,40 +233,24 @@ mod tests {
     const KEY: [u8; 4] = [1, 2, 3, 4];
 
     fn header(opcode: Opcode, mask: Option<[u8; 4]>, payload_len: u64) -> FrameHeader {
-        FrameHeader {
-            fin: true,
-            opcode,
-            mask,
-            payload_len,
-        }
+        FrameHeader { fin: true, opcode, mask, payload_len }
     }
 
     #[test]
     fn headers_have_one_form() {
-        let fragment = FrameHeader {
-            fin: false,
-            ..header(Opcode::Text, None, 3)
-        };
+        let fragment = FrameHeader { fin: false, ..header(Opcode::Text, None, 3) };
         for (header, bytes) in [
             (fragment, &[0x01, 3][..]),
             (header(Opcode::Continuation, None, 0), &[0x80, 0]),
             (header(Opcode::Text, None, 125), &[0x81, 125]),
             (header(Opcode::Binary, None, 126), &[0x82, 126, 0, 126]),
             (header(Opcode::Text, None, 0xffff), &[0x81, 126, 0xff, 0xff]),
-            (
-                header(Opcode::Text, None, 0x1_0000),
-                &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0],
-            ),
+            (header(Opcode::Text, None, 0x1_0000), &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
             (
                 header(Opcode::Binary, Some(KEY), i64::MAX as u64),
-                &[
-                    0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4,
-                ],
+                &[0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4],
             ),
-            (
-                header(Opcode::Close, Some(KEY), 2),
-                &[0x88, 0x82, 1, 2, 3, 4],
-            ),
+            (header(Opcode::Close, Some(KEY), 2), &[0x88, 0x82, 1, 2, 3, 4]),
             (header(Opcode::Ping, None, 125), &[0x89, 125]),
             (header(Opcode::Pong, None, 0), &[0x8a, 0]),
         ] {

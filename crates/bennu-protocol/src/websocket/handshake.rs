@@ -24,10 +24,7 @@ mod tests {
     #[test]
     fn accept_source_is_key_and_guid() {
         for key in ["dGhlIHNhbXBsZSBub25jZQ==", " dGhlIHNhbXBsZSBub25jZQ== "] {
-            assert_eq!(
-                accept_source(key),
-                "dGhlIHNhbXBsZSBub25jZQ==258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-            );
+            assert_eq!(accept_source(key), "dGhlIHNhbXBsZSBub25jZQ==258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
         }
     }
 }

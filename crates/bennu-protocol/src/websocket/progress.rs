@@ -16,12 +16,7 @@ pub(super) struct FrameProgress {
 impl FrameProgress {
     /// A frame of which nothing but the header has come.
     pub(super) const fn new(part: Part, key: Option<[u8; 4]>, len: usize) -> Self {
-        Self {
-            part,
-            key,
-            len,
-            received: 0,
-        }
+        Self { part, key, len, received: 0 }
     }
 
     /// Takes the next piece of the payload, and its mask off it.

@@ -3,8 +3,8 @@
 use std::io::{self, Cursor, Read, Write};
 
 use bennu_protocol::websocket::{
-    CloseFrame, Decoder, FrameHeader, Item, Limits, Opcode, Role, close_frame, encode_frame,
-    encode_into, encode_masked,
+    CloseFrame, Decoder, FrameHeader, Item, Limits, Opcode, Role, close_frame, encode_frame, encode_into,
+    encode_masked,
 };
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame as PeerCloseFrame, Frame};
@@ -42,10 +42,7 @@ fn peer(ours: Role, incoming: Vec<u8>) -> WebSocket<Wire> {
         Role::Client => PeerRole::Server,
     };
     let incoming = Cursor::new(incoming);
-    let wire = Wire {
-        incoming,
-        outgoing: Vec::new(),
-    };
+    let wire = Wire { incoming, outgoing: Vec::new() };
     WebSocket::from_raw_socket(wire, role, None)
 }
 
@@ -119,10 +116,7 @@ fn peer_reads_what_we_write() {
         for (opcode, payload) in samples() {
             let len = payload.len();
             let read = peer.read().unwrap();
-            assert!(
-                read == message(opcode, payload),
-                "{ours:?} {opcode:?} {len}"
-            );
+            assert!(read == message(opcode, payload), "{ours:?} {opcode:?} {len}");
         }
     }
 }
@@ -141,12 +135,7 @@ fn peer_reads_shared_and_masked_frames() {
 #[test]
 fn peer_joins_our_fragments() {
     let fragment = |fin, opcode, payload: &[u8]| {
-        let header = FrameHeader {
-            fin,
-            opcode,
-            mask: None,
-            payload_len: payload.len() as u64,
-        };
+        let header = FrameHeader { fin, opcode, mask: None, payload_len: payload.len() as u64 };
         [&header.encode()[..], payload].concat()
     };
     let bytes = [
@@ -198,23 +187,13 @@ fn we_join_the_fragments_of_the_peer() {
 #[test]
 fn close_frames_agree() {
     let read = peer(Role::Server, close_frame(1001).to_vec()).read();
-    let away = |reason: &'static str| PeerCloseFrame {
-        code: CloseCode::Away,
-        reason: reason.into(),
-    };
+    let away = |reason: &'static str| PeerCloseFrame { code: CloseCode::Away, reason: reason.into() };
     assert_eq!(read.unwrap(), Message::Close(Some(away(""))));
 
     for ours in [Role::Server, Role::Client] {
-        for (theirs, expected) in [
-            (None, None),
-            (
-                Some(away("bye")),
-                Some(CloseFrame {
-                    code: 1001,
-                    reason: "bye".to_owned(),
-                }),
-            ),
-        ] {
+        for (theirs, expected) in
+            [(None, None), (Some(away("bye")), Some(CloseFrame { code: 1001, reason: "bye".to_owned() }))]
+        {
             let mut peer = peer(ours, Vec::new());
             peer.close(theirs).unwrap();
             let items = decode(ours, peer.get_ref().outgoing.clone(), 1);
@@ -242,10 +221,7 @@ fn both_refuse_the_same_frames() {
         // Here both are servers: the peer of a client is one.
         let theirs = peer(Role::Client, bytes.to_vec()).read();
         assert!(
-            !matches!(
-                theirs,
-                Ok(_) | Err(tungstenite::Error::Io(_) | tungstenite::Error::ConnectionClosed)
-            ),
+            !matches!(theirs, Ok(_) | Err(tungstenite::Error::Io(_) | tungstenite::Error::ConnectionClosed)),
             "{name}: {theirs:?}"
         );
     }

@@ -49,7 +49,8 @@ pub struct Upgrade {
     limits: websocket::Limits,
 }
 
-type Refused = Response<Bytes>;
+/// The response that refuses a connection; boxed, since few calls make one.
+type Refused = Box<Response<Bytes>>;
 
 impl Handshake<'_> {
     /// Checks the request, asks the socket's `connect`, and answers.
@@ -57,7 +58,11 @@ impl Handshake<'_> {
     /// # Errors
     ///
     /// The response to send when the connection is refused.
-    pub async fn accept(&self, mut parts: Parts, peer: Option<SocketAddr>) -> Result<Upgrade, Refused> {
+    pub async fn accept(
+        &self,
+        mut parts: Parts,
+        peer: Option<SocketAddr>,
+    ) -> Result<Upgrade, Box<Response<Bytes>>> {
         let method_is_get = parts.method == Method::GET;
         if !method_is_get || parts.version != Version::HTTP_11 {
             return Err(empty(StatusCode::BAD_REQUEST));
@@ -136,7 +141,8 @@ impl Handshake<'_> {
     fn subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, Refused> {
         let options = &self.mount.options;
         let phoenix = options.auth_token.then_some("phoenix");
-        let mut served = phoenix.into_iter().chain(options.subprotocols.iter().map(String::as_str)).peekable();
+        let mut served =
+            phoenix.into_iter().chain(options.subprotocols.iter().map(String::as_str)).peekable();
         let Some(offered) = header_text(headers, &header::SEC_WEBSOCKET_PROTOCOL) else { return Ok(None) };
         if served.peek().is_none() {
             return Ok(None);
@@ -176,7 +182,7 @@ impl Handshake<'_> {
 
     fn refuse(&self, refusal: &Refusal) -> Refused {
         match (refusal, &self.mount.options.error_handler) {
-            (Refusal::Reason(reason), Some(handler)) => handler(reason),
+            (Refusal::Reason(reason), Some(handler)) => Box::new(handler(reason)),
             (Refusal::Reason(_), None) | (Refusal::Unauthorized, _) => empty(StatusCode::FORBIDDEN),
         }
     }
@@ -265,7 +271,7 @@ fn upgrade_key(headers: &HeaderMap) -> Result<String, Refused> {
 fn switching_protocols(key: &str, subprotocol: Option<String>) -> Response<Bytes> {
     let digest = Sha1::digest(websocket::handshake::accept_source(key));
     let accept = base64::engine::general_purpose::STANDARD.encode(digest);
-    let mut response = empty(StatusCode::SWITCHING_PROTOCOLS);
+    let mut response = *empty(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -291,14 +297,14 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens.any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-fn empty(status: StatusCode) -> Response<Bytes> {
+fn empty(status: StatusCode) -> Refused {
     text(status, "")
 }
 
-fn text(status: StatusCode, body: &str) -> Response<Bytes> {
+fn text(status: StatusCode, body: &str) -> Refused {
     let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
     *response.status_mut() = status;
     let caching = HeaderValue::from_static("max-age=0, private, must-revalidate");
     response.headers_mut().insert(header::CACHE_CONTROL, caching);
-    response
+    Box::new(response)
 }

@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bennu_protocol::Frame;
-use bennu_protocol::websocket::{Decoder, Item, Limits, Opcode, ProtocolViolation, Role, close, close_frame, encode_frame};
+use bennu_protocol::websocket::{
+    Decoder, Item, Limits, Opcode, ProtocolViolation, Role, close, close_frame, encode_frame,
+};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
