@@ -1,6 +1,8 @@
 //! The audio engine of Sound Forge.
 
 pub mod audio;
+pub mod decode;
+pub mod encode;
 pub mod key;
 pub mod progress;
 pub mod stems;

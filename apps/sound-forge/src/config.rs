@@ -1,71 +1,235 @@
 //! What can be set, and where it comes from: an option, else its environment variable, else the
 //! config file, else the default.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::providers::CommandTemplate;
 
-/// What one layer sets. The config file has the same names, with underscores.
+const DEFAULT_PORT: u16 = 4000;
+const DEFAULT_MAX_UPLOAD: u64 = 1 << 30;
+const DEFAULT_RETRY_DELAY_MS: u64 = 2_000;
+/// Sites whose pages hold no audio file of their own.
+const DEFAULT_COMMAND_HOSTS: [&str; 5] =
+    ["bandcamp.com", "open.spotify.com", "soundcloud.com", "youtu.be", "youtube.com"];
+
+/// Where the studio keeps its things: options of every command.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct DataOptions {
+    /// Data folder [default: sound-forge in $XDG_DATA_HOME or ~/.local/share]
+    #[arg(long, env = "SOUND_FORGE_DATA", global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Database, as sqlite:PATH [default: studio.db in the data folder]
+    #[arg(long, env = "SOUND_FORGE_DATABASE", global = true, value_name = "URL")]
+    pub database: Option<String>,
+
+    /// Config file in TOML, with the long options as keys [default: config.toml in the data folder,
+    /// if there is one]
+    #[arg(long, env = "SOUND_FORGE_CONFIG", global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Options of `serve`, as one layer sets them.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ServeOptions {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:4000]
-    #[arg(long, env = "SOUND_FORGE_LISTEN")]
+    #[arg(long, env = "SOUND_FORGE_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
 
-    /// Web page origins besides the own host that may open sockets, such as https://studio.example [default: none]
-    #[arg(long, env = "SOUND_FORGE_ORIGIN", value_delimiter = ',')]
-    #[serde(default)]
+    /// Origin of web pages, besides the host served on, that may open sockets [default: none]
+    #[arg(long, env = "SOUND_FORGE_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub origin: Vec<String>,
 
     /// Folder below which file:// URLs may be imported [default: none, file imports are off]
-    #[arg(long, env = "SOUND_FORGE_IMPORT_DIR")]
+    #[arg(long, env = "SOUND_FORGE_IMPORT_DIR", value_name = "DIR")]
     pub import_dir: Option<PathBuf>,
 
-    /// Lets http(s) downloads reach private and local addresses too [default: false]
-    #[arg(long, env = "SOUND_FORGE_ALLOW_PRIVATE_URLS")]
-    #[serde(default)]
+    /// Let downloads reach private and local addresses too [default: false]
+    #[arg(long, env = "SOUND_FORGE_ALLOW_PRIVATE_URLS", value_parser = BoolishValueParser::new())]
     pub allow_private_urls: bool,
 
-    /// Largest audio file let in, in bytes [default: 1073741824]
-    #[arg(long, env = "SOUND_FORGE_MAX_UPLOAD")]
+    /// Largest audio file that is let in, in bytes [default: 1073741824]
+    #[arg(long, env = "SOUND_FORGE_MAX_UPLOAD", value_name = "BYTES")]
     pub max_upload: Option<u64>,
 
-    /// Tool that fetches what the studio cannot, with places {url}, {folder} and {quality}; no shell
-    /// is involved [default: none]
-    #[arg(long, env = "SOUND_FORGE_DOWNLOAD_COMMAND")]
+    /// Tool for pages that hold no audio themselves, such as 'yt-dlp -x -o {folder}/audio.%(ext)s {url}';
+    /// {quality} is a place too, and no shell is involved [default: none]
+    #[arg(long, env = "SOUND_FORGE_DOWNLOAD_COMMAND", value_name = "COMMAND")]
     pub download_command: Option<String>,
 
     /// Hosts, with their subdomains, whose URLs go to the download command
     /// [default: bandcamp.com,open.spotify.com,soundcloud.com,youtu.be,youtube.com]
-    #[arg(long, env = "SOUND_FORGE_DOWNLOAD_COMMAND_HOSTS", value_delimiter = ',')]
-    #[serde(default)]
-    pub download_command_hosts: Vec<String>,
+    #[arg(long, env = "SOUND_FORGE_DOWNLOAD_COMMAND_HOST", value_delimiter = ',', value_name = "HOST")]
+    pub download_command_host: Vec<String>,
 
     /// Wait after a first failed try, in milliseconds; it doubles with each further one [default: 2000]
-    #[arg(long, env = "SOUND_FORGE_RETRY_DELAY")]
+    #[arg(long, env = "SOUND_FORGE_RETRY_DELAY", value_name = "MILLISECONDS")]
     pub retry_delay: Option<u64>,
-
-    /// Requests a key or session may make in a minute [default: 60 ... see --help of issue 8]
-    #[arg(skip)]
-    #[serde(skip)]
-    pub reserved: (),
 }
 
-/// Where the studio keeps its things: for every command.
-#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataOptions {
-    /// Data folder [default: $XDG_DATA_HOME/sound-forge, else ~/.local/share/sound-forge]
-    #[arg(long, env = "SOUND_FORGE_DATA", global = true)]
-    pub data: Option<PathBuf>,
-
-    /// Database, as sqlite:PATH [default: studio.db in the data folder]
-    #[arg(long, env = "SOUND_FORGE_DATABASE", global = true)]
+/// Where the studio keeps its things.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The database, when it is not the data folder's own.
     pub database: Option<String>,
+    /// What the config file sets for `serve`.
+    file: ServeOptions,
+}
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Further origins that may open sockets.
+    pub origins: Vec<String>,
+    /// Files below it may be imported.
+    pub import_dir: Option<PathBuf>,
+    /// Whether downloads may reach private addresses.
+    pub allow_private_urls: bool,
+    /// The largest file let in.
+    pub max_upload: u64,
+    /// The download tool.
+    pub download_command: Option<CommandTemplate>,
+    /// Hosts whose URLs go to it.
+    pub download_command_hosts: Vec<String>,
+    /// The wait after a first failed try.
+    pub retry_delay: Duration,
+}
+
+impl DataOptions {
+    /// Fills in what is not set.
+    ///
+    /// # Errors
+    ///
+    /// When the config file cannot be read, or no data folder can be thought of.
+    pub fn resolve(self) -> anyhow::Result<Place> {
+        let named = self.config.as_deref().map(FileOptions::read).transpose()?;
+        let mut file = named.unwrap_or_default();
+        let data = match self.data.or(file.data.take()) {
+            Some(data) => data,
+            None => default_data_dir()?,
+        };
+        let own = data.join("config.toml");
+        if self.config.is_none() && own.exists() {
+            file = FileOptions::read(&own)?;
+        }
+        Ok(Place { data, database: self.database.or(file.database), file: file.serve })
+    }
+}
+
+impl ServeOptions {
+    /// Fills in what is not set, from the config file and the defaults.
+    ///
+    /// # Errors
+    ///
+    /// When a value means nothing.
+    pub fn resolve(self, place: &Place) -> anyhow::Result<ServeConfig> {
+        let file = place.file.clone();
+        let command = self.download_command.or(file.download_command);
+        let import_dir = self.import_dir.or(file.import_dir);
+        Ok(ServeConfig {
+            listen: self.listen.or(file.listen).unwrap_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()),
+            origins: first_set(self.origin, file.origin),
+            import_dir: import_dir.as_deref().map(real_folder).transpose()?,
+            allow_private_urls: self.allow_private_urls || file.allow_private_urls,
+            max_upload: self.max_upload.or(file.max_upload).unwrap_or(DEFAULT_MAX_UPLOAD),
+            download_command: command.map(|text| parse_command(&text)).transpose()?,
+            download_command_hosts: first_set(
+                first_set(self.download_command_host, file.download_command_host),
+                DEFAULT_COMMAND_HOSTS.map(str::to_owned).to_vec(),
+            ),
+            retry_delay: Duration::from_millis(
+                self.retry_delay.or(file.retry_delay).unwrap_or(DEFAULT_RETRY_DELAY_MS),
+            ),
+        })
+    }
+}
+
+/// What a config file sets.
+#[derive(Debug, Clone, Default)]
+struct FileOptions {
+    data: Option<PathBuf>,
+    database: Option<String>,
+    serve: ServeOptions,
+}
+
+impl FileOptions {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let read = || -> anyhow::Result<Self> { Self::parse(&std::fs::read_to_string(path)?) };
+        read().with_context(|| format!("the config file {} cannot be used", path.display()))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut table: toml::Table = text.parse()?;
+        let data = table.remove("data").map(toml::Value::try_into).transpose()?;
+        let database = table.remove("database").map(toml::Value::try_into).transpose()?;
+        Ok(Self { data, database, serve: table.try_into()? })
+    }
+}
+
+fn first_set(ours: Vec<String>, theirs: Vec<String>) -> Vec<String> {
+    if ours.is_empty() { theirs } else { ours }
+}
+
+fn parse_command(text: &str) -> anyhow::Result<CommandTemplate> {
+    text.parse().with_context(|| format!("the download command {text:?} cannot be used"))
+}
+
+fn real_folder(path: &Path) -> anyhow::Result<PathBuf> {
+    let real = path.canonicalize().with_context(|| format!("the import folder {}", path.display()))?;
+    anyhow::ensure!(real.is_dir(), "the import folder {} is no folder", path.display());
+    Ok(real)
+}
+
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    let base = base.context("neither XDG_DATA_HOME nor HOME is set: choose a data folder with --data")?;
+    Ok(base.join("sound-forge"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_beats_the_file_and_the_file_beats_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "listen = \"127.0.0.1:5000\"\nretry-delay = 7\norigin = [\"https://a.example\"]\n";
+        std::fs::write(folder.path().join("config.toml"), text).unwrap();
+        let data = DataOptions { data: Some(folder.path().to_owned()), ..DataOptions::default() };
+        let place = data.resolve().unwrap();
+
+        let config = ServeOptions { retry_delay: Some(9), ..ServeOptions::default() }.resolve(&place).unwrap();
+        assert_eq!(config.listen.port(), 5000);
+        assert_eq!(config.retry_delay, Duration::from_millis(9));
+        assert_eq!(config.origins, ["https://a.example"]);
+        assert_eq!(config.max_upload, DEFAULT_MAX_UPLOAD);
+    }
+
+    #[test]
+    fn a_config_file_with_an_unknown_key_is_refused_by_name() {
+        let error = FileOptions::parse("lisen = \"127.0.0.1:5000\"").unwrap_err();
+        assert!(format!("{error:#}").contains("lisen"), "{error:#}");
+        let file = FileOptions::parse("data = \"/d\"\ndatabase = \"sqlite:/x\"").unwrap();
+        assert_eq!((file.data, file.database), (Some("/d".into()), Some("sqlite:/x".to_owned())));
+    }
+
+    #[test]
+    fn a_useless_command_is_refused() {
+        let place = Place { data: PathBuf::new(), database: None, file: ServeOptions::default() };
+        let options = ServeOptions { download_command: Some("spotdl".to_owned()), ..ServeOptions::default() };
+        let error = format!("{:#}", options.resolve(&place).unwrap_err());
+        assert!(error.contains("no place for {url}"), "{error}");
+    }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{Database, Decode, Encode, Type};
+use thiserror::Error;
 use uuid::Uuid;
 
 /// The identifier of one `T`.
@@ -54,6 +55,11 @@ pub type LeaseToken = Id<OfLease>;
 /// One run of the server.
 pub type BootId = Id<OfBoot>;
 
+/// The text is no identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not an identifier: expected a UUID in lower case with hyphens")]
+pub struct MalformedId;
+
 impl<T> Id<T> {
     /// A new random identifier.
     pub fn random() -> Self {
@@ -68,12 +74,12 @@ impl<T> From<Uuid> for Id<T> {
 }
 
 impl<T> FromStr for Id<T> {
-    type Err = uuid::Error;
+    type Err = MalformedId;
 
-    /// Takes the hyphenated form alone: one thing has one spelling in URLs and topics.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let hyphenated = uuid::fmt::Hyphenated::from_str(text)?;
-        Ok(Self::from(hyphenated.into_uuid()))
+    /// Takes the hyphenated form in lower case alone: one thing has one spelling in URLs and topics.
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        let id = Self::from(Uuid::from_str(text).map_err(|_| MalformedId)?);
+        if id.to_string() == text { Ok(id) } else { Err(MalformedId) }
     }
 }
 
@@ -161,9 +167,11 @@ mod tests {
 
     #[test]
     fn only_the_hyphenated_form_is_an_id() {
-        let id = JobId::random();
+        let id = JobId::from(Uuid::from_u128(0xabcdef));
         assert_eq!(id.to_string().parse::<JobId>().ok(), Some(id));
-        for malformed in ["", "1", "JOB_UUID_HERE", &id.to_string().replace('-', ""), &format!("{{{id}}}")] {
+        let plain = id.to_string();
+        let others = [plain.replace('-', ""), plain.to_uppercase(), format!("{{{id}}}")];
+        for malformed in ["", "1", "JOB_UUID_HERE"].into_iter().chain(others.iter().map(String::as_str)) {
             assert!(malformed.parse::<JobId>().is_err(), "{malformed}");
         }
     }

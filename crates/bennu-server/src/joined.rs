@@ -203,7 +203,10 @@ impl Joined {
     pub(crate) fn into_channel(self) -> Option<Box<dyn AnyChannel>> {
         match self.run {
             Run::Idle(channel) => Some(channel),
-            Run::Joining(_) | Run::Busy(_) | Run::Gone => None,
+            waiting @ (Run::Joining(_) | Run::Busy(_) | Run::Gone) => {
+                discard(waiting);
+                None
+            }
         }
     }
 

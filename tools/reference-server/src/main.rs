@@ -1,3 +1,93 @@
-//! Reference.
+//! Serves one of the fixed applications of the reference contract.
+//!
+//! ```text
+//! cargo run --release -p reference-server -- APP --listen 127.0.0.1:4100
+//! ```
 
-fn main() {}
+// NOTE for the helper: src/ is complete and written by the caller; adapt tests to it, do not rewrite it.
+
+mod admin;
+mod bench;
+mod checklist;
+mod clients;
+mod options;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use bennu::prelude::*;
+use clap::Parser as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::options::{App, Options};
+
+/// How long connections may take to end after SIGTERM.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: Options) -> anyhow::Result<()> {
+    options.check()?;
+    let pubsub = PubSub::local();
+    let endpoint = match options.app {
+        App::Checklist => checklist::endpoint(pubsub, &options)?,
+        App::Clients => clients::endpoint(pubsub, &options)?,
+        App::Bench => bench::endpoint(pubsub, &options)?,
+        App::Transcripts => {
+            anyhow::bail!("the application `transcripts` needs long polling, which is not built yet")
+        }
+    };
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
+    announce(listener.local_addr()?)?;
+    let app = Router::new().merge(admin::routes(endpoint.clone())).layer(bennu::axum::sockets(&endpoint));
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let (stop, mut stopped) = (stop_signal()?, endpoint.clone());
+    tokio::select! {
+        served = axum::serve(axum::serve::ListenerExt::tap_io(listener, no_delay), service) => served?,
+        () = stop => shut_down(&mut stopped).await,
+    }
+    Ok(())
+}
+
+async fn shut_down(endpoint: &mut Endpoint) {
+    endpoint.shutdown(SHUTDOWN).await;
+}
+
+/// Small frames must not wait for the acknowledgement of the ones before.
+fn no_delay(stream: &mut tokio::net::TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY is not set");
+    }
+}
+
+/// The one line on standard output that tells that connections are accepted.
+fn announce(address: SocketAddr) -> std::io::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on {address}")?;
+    out.flush()
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}

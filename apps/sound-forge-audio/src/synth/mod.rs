@@ -116,10 +116,10 @@ pub fn render_mix(spec: &DemoSpec, progress: &mut dyn Progress) -> Result<Audio,
 fn perform(score: &Score<'_>, stem: Stem) -> Audio {
     let frames = frames(score);
     let (mut bus, drive, ceiling) = match stem {
-        Stem::Drums => (drum_kit::play(score, frames), 1.1, 0.44),
-        Stem::Bass => (bass_line::play(score, frames), 1.3, 0.22),
-        Stem::Vocals => (lead::play(score, frames), 1.2, 0.16),
-        Stem::Other => (chord_part::play(score, frames), 1.6, 0.18),
+        Stem::Drums => (drum_kit::play(score, frames), 1.7, 0.42),
+        Stem::Bass => (bass_line::play(score, frames), 1.6, 0.21),
+        Stem::Vocals => (lead::play(score, frames), 2.2, 0.17),
+        Stem::Other => (chord_part::play(score, frames), 3.6, 0.2),
     };
     fade_out(&mut bus);
     bus.finish(drive, ceiling)

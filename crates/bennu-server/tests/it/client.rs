@@ -1,0 +1,125 @@
+//! A client at the other end of a stream in memory.
+
+use std::time::Duration;
+
+use bennu_protocol::websocket::{Decoder, Item, Limits, Opcode, Role, encode_masked};
+use bennu_server::Endpoint;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::task::JoinHandle;
+
+/// Long enough for all that happens at once, on a clock that jumps.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One connected client, speaking version 2.
+pub(crate) struct Client {
+    stream: DuplexStream,
+    decoder: Decoder,
+    unread: Vec<u8>,
+    connection: JoinHandle<()>,
+}
+
+impl Client {
+    /// Connects to `/socket`.
+    pub(crate) async fn connect(endpoint: &Endpoint) -> Self {
+        Client::connect_with(endpoint, "vsn=2.0.0", 64 * 1024).await
+    }
+
+    /// Connects with a query, over a stream that holds so many bytes each way.
+    pub(crate) async fn connect_with(endpoint: &Endpoint, query: &str, buffer: usize) -> Self {
+        let request = http::Request::builder()
+            .uri(format!("/socket/websocket?{query}"))
+            .header("host", "localhost")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("sec-websocket-version", "13")
+            .body(())
+            .unwrap();
+        let handshake = endpoint.route("/socket/websocket").unwrap();
+        let upgrade = handshake.accept(request.into_parts().0, None).await.unwrap();
+        let (stream, server) = tokio::io::duplex(buffer);
+        let connection = tokio::spawn(upgrade.run(server));
+        let decoder = Decoder::new(Role::Client, Limits::default());
+        Client { stream, decoder, unread: Vec::new(), connection }
+    }
+
+    /// Sends a message.
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.send_frame(Opcode::Text, message.to_string().as_bytes()).await;
+    }
+
+    pub(crate) async fn send_frame(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.stream.write_all(&encode_masked(opcode, payload, [1, 2, 3, 4])).await.unwrap();
+    }
+
+    /// Joins `topic` with join_ref and ref `"1"`, and takes the ok reply.
+    pub(crate) async fn join(&mut self, topic: &str) {
+        self.send(json!(["1", "1", topic, "phx_join", {}])).await;
+        let reply = json!(["1", "1", topic, "phx_reply", {"status": "ok", "response": {}}]);
+        assert_eq!(self.recv().await, reply);
+    }
+
+    /// The next message.
+    pub(crate) async fn recv(&mut self) -> Value {
+        match self.next().await {
+            Some(Item::Text(text)) => serde_json::from_slice(&text).unwrap(),
+            other => panic!("expected a message, got {other:?}"),
+        }
+    }
+
+    /// The event of the next message.
+    pub(crate) async fn recv_event(&mut self) -> String {
+        self.recv().await[3].as_str().unwrap().to_owned()
+    }
+
+    /// The code with which the server closes, and that the stream ends.
+    pub(crate) async fn closed(&mut self) -> u16 {
+        loop {
+            match self.next().await {
+                Some(Item::Close(frame)) => return frame.unwrap().code,
+                Some(_) => {}
+                None => panic!("the stream ended without a close frame"),
+            }
+        }
+    }
+
+    /// Asserts that the server has nothing to say.
+    pub(crate) async fn hears_nothing(&mut self) {
+        let heard = tokio::time::timeout(PATIENCE, self.read()).await;
+        assert!(heard.is_err(), "expected silence, got {heard:?}");
+    }
+
+    /// Cuts the stream, and waits until the connection has ended.
+    pub(crate) async fn cut(self) {
+        drop(self.stream);
+        self.connection.await.unwrap();
+    }
+
+    /// Whether the connection's task has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.connection.is_finished()
+    }
+
+    async fn next(&mut self) -> Option<Item> {
+        let read = tokio::time::timeout(PATIENCE, self.read()).await;
+        read.expect("nothing came in time")
+    }
+
+    async fn read(&mut self) -> Option<Item> {
+        loop {
+            let mut unread = self.unread.as_mut_slice();
+            let item = self.decoder.decode(&mut unread).unwrap();
+            let left = unread.len();
+            self.unread.drain(..self.unread.len() - left);
+            if item.is_some() {
+                return item;
+            }
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer).await.unwrap() {
+                0 => return None,
+                count => self.unread.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+}

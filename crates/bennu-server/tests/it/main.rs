@@ -1,0 +1,7 @@
+//! The public face of the server, spoken to over streams in memory and on a clock that the tests own.
+
+mod backlog;
+mod channels;
+mod client;
+mod infos;
+mod lifecycle;

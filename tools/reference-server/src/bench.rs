@@ -1,0 +1,79 @@
+//! The application for load.
+
+use bennu::prelude::*;
+use serde_json::{Value, json};
+
+use crate::options::Options;
+
+pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
+    let presence = Presence::new(pubsub.clone());
+    let channels = Channels::new().channel::<RoomChannel>("room:*").channel::<PresenceChannel>("presence:*");
+    Ok(Endpoint::builder(pubsub)
+        .socket("/socket", BenchSocket { presence }, channels, options.socket())
+        .build()?)
+}
+
+struct BenchSocket {
+    presence: Presence,
+}
+
+struct User {
+    presence: Presence,
+    id: Option<String>,
+}
+
+impl Socket for BenchSocket {
+    type Assigns = User;
+
+    async fn connect(&self, request: &ConnectRequest) -> Result<Connected<User>, Refusal> {
+        let id = request.params().text("user_id").map(str::to_owned);
+        Ok(Connected::new(User { presence: self.presence.clone(), id }))
+    }
+}
+
+struct RoomChannel;
+
+impl Channel for RoomChannel {
+    type Assigns = User;
+
+    async fn join(_: JoinRequest<User>) -> Result<Joined<Self>, JoinRefusal> {
+        Ok(Joined::new(RoomChannel))
+    }
+
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &mut Context<User>) -> HandlerResult {
+        match event {
+            "echo" => Handled::reply(payload),
+            "shout" => {
+                cx.broadcast("shout", payload)?;
+                Handled::no_reply()
+            }
+            "shout_ack" => {
+                cx.broadcast("shout_ack", payload)?;
+                Handled::ok()
+            }
+            _ => Handled::unknown_event(event),
+        }
+    }
+}
+
+struct PresenceChannel {
+    presence: presence::Owner,
+    name: Option<String>,
+}
+
+impl Channel for PresenceChannel {
+    type Assigns = User;
+
+    async fn join(request: JoinRequest<User>) -> Result<Joined<Self>, JoinRefusal> {
+        let payload: Value = request.payload().parse().unwrap_or_default();
+        let name = payload["name"].as_str().map(str::to_owned).or_else(|| request.assigns().id.clone());
+        Ok(Joined::new(PresenceChannel { presence: request.assigns().presence.owner(), name }))
+    }
+
+    async fn after_join(&mut self, cx: &mut Context<User>) -> Result<(), ChannelError> {
+        let key = self.name.take().unwrap_or_else(|| cx.connection_id().to_string());
+        self.presence.track(cx.topic(), key, json!({}))?;
+        cx.push("presence_state", self.presence.list(cx.topic()).await)?;
+        Ok(())
+    }
+}

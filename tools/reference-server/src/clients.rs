@@ -1,0 +1,83 @@
+//! The application for clients that others wrote.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bennu::CheckOrigin;
+use bennu::prelude::*;
+use serde_json::{Value, json};
+
+use crate::options::Options;
+
+pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
+    let presence = Presence::new(pubsub.clone());
+    let channels = Channels::new().channel::<RoomChannel>("room:*");
+    let socket = options.socket().check_origin(CheckOrigin::Any).auth_token(true);
+    Ok(Endpoint::builder(pubsub).socket("/socket", ClientsSocket { presence }, channels, socket).build()?)
+}
+
+struct ClientsSocket {
+    presence: Presence,
+}
+
+impl Socket for ClientsSocket {
+    type Assigns = Presence;
+
+    async fn connect(&self, request: &ConnectRequest) -> Result<Connected<Presence>, Refusal> {
+        match request.params().text("token") {
+            Some("bad") => Err(Refusal::Unauthorized),
+            _ => Ok(Connected::new(self.presence.clone())),
+        }
+    }
+}
+
+struct RoomChannel {
+    presence: presence::Owner,
+    /// The presence key that the join payload names, if any.
+    user: Option<String>,
+}
+
+impl Channel for RoomChannel {
+    type Assigns = Presence;
+
+    async fn join(request: JoinRequest<Presence>) -> Result<Joined<Self>, JoinRefusal> {
+        if request.rest() == "deny" {
+            return Err(JoinRefusal::reason("unauthorized"));
+        }
+        let payload: Value = request.payload().parse().unwrap_or_default();
+        let user = payload["user"].as_str().map(str::to_owned);
+        let channel = RoomChannel { presence: request.assigns().owner(), user };
+        Ok(Joined::with_response(channel, json!({ "joined": request.topic() }))?)
+    }
+
+    async fn after_join(&mut self, cx: &mut Context<Presence>) -> Result<(), ChannelError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let key = self.user.take().unwrap_or_else(|| cx.connection_id().to_string());
+        self.presence.track(cx.topic(), key, json!({ "online_at": now.as_secs() }))?;
+        cx.push("presence_state", self.presence.list(cx.topic()).await)?;
+        Ok(())
+    }
+
+    async fn handle_in(
+        &mut self,
+        event: &str,
+        payload: Payload,
+        cx: &mut Context<Presence>,
+    ) -> HandlerResult {
+        let payload = if payload.is_null() { Payload::empty() } else { payload };
+        match event {
+            "echo" | "bin_echo" => Handled::reply(payload),
+            "fail" => Handled::error(json!({ "reason": "nope" })),
+            "silent" => Handled::no_reply(),
+            "shout" => {
+                cx.broadcast("shout", payload)?;
+                Handled::ok()
+            }
+            "crash" => panic!("asked to crash"),
+            "drop_me" => {
+                cx.disconnect();
+                Handled::no_reply()
+            }
+            _ => Handled::ok(),
+        }
+    }
+}

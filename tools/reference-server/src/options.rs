@@ -1,0 +1,81 @@
+//! The command line of the contract.
+
+use std::net::SocketAddr;
+
+use bennu::{JoinRefRule, SocketOptions};
+use clap::{Parser, ValueEnum};
+
+/// Serves one of the reference applications.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// The application to serve.
+    pub(crate) app: App,
+
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:4100")]
+    pub(crate) listen: SocketAddr,
+
+    /// Name of this node in a cluster. No effect yet: clusters come with the pubsub adapters.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+
+    /// What carries messages between nodes. Only `local` is built so far; nats://, redis:// and zenoh:// are refused.
+    #[arg(long, value_name = "URL", default_value = "local")]
+    pubsub: String,
+
+    /// Signs long-poll tokens and cluster frames; random when absent. No effect yet: neither is built.
+    #[arg(long, value_name = "TEXT")]
+    secret: Option<String>,
+
+    /// How many channels one connection may join.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    max_channels: u16,
+
+    /// Milliseconds between presence heartbeats. No effect yet: presence is on one node.
+    #[arg(long, value_name = "MS")]
+    presence_period: Option<u64>,
+
+    /// Milliseconds of silence after which a node counts as down. No effect yet.
+    #[arg(long, value_name = "MS")]
+    presence_down: Option<u64>,
+
+    /// Milliseconds of silence after which a node is forgotten. No effect yet.
+    #[arg(long, value_name = "MS")]
+    presence_permdown: Option<u64>,
+
+    /// Milliseconds over which connections are closed on SIGTERM. No effect yet: all are closed at once.
+    #[arg(long, value_name = "MS")]
+    drain_window: Option<u64>,
+
+    /// Accept a message only with the join's own join_ref or null, as Phoenix 1.8.12 does.
+    #[arg(long)]
+    strict_join_ref: bool,
+}
+
+/// The applications of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum App {
+    /// For the conformance checklist.
+    Checklist,
+    /// For replaying transcripts of a real server; not built yet.
+    Transcripts,
+    /// For clients that others wrote.
+    Clients,
+    /// For load.
+    Bench,
+}
+
+impl Options {
+    /// Refuses what is asked for and not built.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.pubsub == "local", "--pubsub {} is not built yet, only `local` is", self.pubsub);
+        Ok(())
+    }
+
+    /// The options that all mounts have in common.
+    pub(crate) fn socket(&self) -> SocketOptions {
+        let rule = if self.strict_join_ref { JoinRefRule::Strict } else { JoinRefRule::Lenient };
+        SocketOptions::default().max_channels(self.max_channels).join_ref_rule(rule)
+    }
+}
