@@ -1,4 +1,6 @@
 //! Fetches the page's npm packages into the build's own folder, when their lock file changed.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "how a build script speaks to cargo and to people")]
+
 
 use std::path::Path;
 use std::process::Command;

@@ -1,11 +1,13 @@
 //! The audio engine of Sound Forge.
 
+pub mod analysis;
 pub mod audio;
 pub mod decode;
 pub mod encode;
 pub mod key;
 pub mod progress;
 pub mod stems;
+mod spectrum;
 pub mod synth;
 
 pub use audio::Audio;

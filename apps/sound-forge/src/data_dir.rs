@@ -136,8 +136,7 @@ impl DataDir {
         remove_folder(&self.output(kind, id));
     }
 
-    /// Keeps an uploaded file until its job has taken it in. The name is its content's hash, so
-    /// that uploading it twice keeps it once.
+    /// Keeps an uploaded file until its job has taken it in.
     pub fn keep_upload(&self, file: &TempFile, name: &str) -> io::Result<()> {
         File::open(&file.path)?.sync_all()?;
         fs::rename(&file.path, self.upload(name))?;

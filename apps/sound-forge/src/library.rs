@@ -5,10 +5,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::data_dir::{DataDir, TempFile, content_hash};
-use crate::ids::{JobId, TrackId, UserId};
-use crate::pipeline::{Pipeline, Unusable};
+use crate::ids::{JobId, LeaseToken, TrackId, UserId};
+use crate::pipeline::{Pipeline, Unusable, glance};
 use crate::providers::{Providers, Source, SourceError, title_of};
-use crate::queue::{Enqueued, Job, JobInput, NewJob, Queue, Work as _};
+use crate::queue::{Enqueued, Job, JobInput, NewJob, Queue};
 use crate::store::{NewTrack, OutputKind, StoreError};
 
 /// The libraries of all users. Cheap to clone.
@@ -66,11 +66,15 @@ impl Library {
     pub async fn upload(&self, user: UserId, file: TempFile, name: &str) -> Result<Enqueued, LibraryError> {
         let (data, title) = (self.data.clone(), title_of(name));
         let kept = tokio::task::spawn_blocking(move || keep(&data, &file));
-        let name = kept.await.map_err(std::io::Error::other)??;
-        // The same file from two users is one file on the way in, but two tracks.
-        let track = NewTrack { user_id: user, title, source_url: format!("upload:{name}") };
+        let Kept { name, hash } = kept.await.map_err(std::io::Error::other)??;
+        let track = NewTrack { user_id: user, title, source_url: format!("upload:{hash}") };
         let source = Source::Upload { name: name.clone() };
-        Ok(self.queue.enqueue_download(&track, JobInput::Download { source }).await?)
+        let enqueued = self.queue.enqueue_download(&track, JobInput::Download { source }).await;
+        // The job that was there has a file of its own.
+        if !enqueued.as_ref().is_ok_and(|enqueued| enqueued.is_new) {
+            self.data.remove_upload(&name);
+        }
+        Ok(enqueued?)
     }
 
     /// Splits a track into stems.
@@ -109,10 +113,9 @@ impl Library {
 
     /// Removes a track with all that belongs to it.
     pub async fn delete(&self, user: UserId, track: TrackId) -> Result<(), LibraryError> {
-        let folders = self.queue.delete_track(user, track).await?.ok_or(LibraryError::NotFound)?;
-        for (kind, id) in folders {
-            self.data.remove(kind, id);
-        }
+        let deleted = self.queue.delete_track(user, track).await?.ok_or(LibraryError::NotFound)?;
+        deleted.cancelled.iter().for_each(|job| self.pipeline.ended(job));
+        deleted.folders.into_iter().for_each(|(kind, id)| self.data.remove(kind, id));
         Ok(())
     }
 
@@ -132,10 +135,17 @@ impl Library {
     }
 }
 
-/// Looks into a file and keeps it, named by its content.
-fn keep(data: &DataDir, file: &TempFile) -> Result<String, LibraryError> {
-    crate::pipeline::glance(file.path())?;
-    let name = content_hash(file.path())?;
-    data.keep_upload(file, &name)?;
-    Ok(name)
+/// An uploaded file that waits for its job.
+struct Kept {
+    /// Its name below `uploads/`.
+    name: String,
+    /// The hash of its content, by which a second upload of it is recognised.
+    hash: String,
+}
+
+fn keep(data: &DataDir, file: &TempFile) -> Result<Kept, LibraryError> {
+    glance(file.path())?;
+    let kept = Kept { name: LeaseToken::random().to_string(), hash: content_hash(file.path())? };
+    data.keep_upload(file, &kept.name)?;
+    Ok(kept)
 }

@@ -240,8 +240,7 @@ impl Session {
     /// much of that they cut.
     fn tolerance(&self) -> u64 {
         match self.container {
-            Container::Flac => 0,
-            Container::Wav => 1,
+            Container::Flac | Container::Wav => 0,
             Container::Mp3 | Container::Ogg | Container::M4a => u64::from(self.rate) / 5,
         }
     }

@@ -48,7 +48,7 @@ pub enum Source {
     },
     /// A file that was sent to the studio.
     Upload {
-        /// Its name below `uploads/`: the hash of its content.
+        /// Its name below `uploads/`.
         name: String,
     },
 }

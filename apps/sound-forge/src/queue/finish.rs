@@ -62,6 +62,15 @@ pub struct Completion {
     pub superseded: Option<LeaseToken>,
 }
 
+/// What is left to do for a track that was removed.
+#[derive(Debug)]
+pub struct Deleted {
+    /// The folders of its outputs, to be removed.
+    pub folders: Vec<(OutputKind, LeaseToken)>,
+    /// Its jobs that were cut short.
+    pub cancelled: Vec<Job>,
+}
+
 impl Failure {
     /// Another try would end the same way.
     pub fn permanent(reason: impl Into<String>) -> Self {
@@ -168,13 +177,13 @@ impl Queue {
         }
     }
 
-    /// Removes a user's track with everything that belongs to it, cancelling its jobs. Returns the
-    /// folders to remove, or none when it is not this user's.
+    /// Removes a user's track with everything that belongs to it, cancelling its jobs. None
+    /// when it is not this user's.
     pub async fn delete_track(
         &self,
         user: UserId,
         track: TrackId,
-    ) -> Result<Option<Vec<(OutputKind, LeaseToken)>>, StoreError> {
+    ) -> Result<Option<Deleted>, StoreError> {
         let mut tx = self.store().write().await?;
         let cancelled = cancel_rows(&mut tx, "track_id = ? AND user_id = ?", (track, user), self.now()).await?;
         let outputs: Vec<(String, LeaseToken)> =
@@ -194,7 +203,7 @@ impl Queue {
             return Ok(None);
         }
         let folders = outputs.into_iter().filter_map(|(kind, id)| Some((OutputKind::of_folder(&kind)?, id)));
-        Ok(Some(folders.collect()))
+        Ok(Some(Deleted { folders: folders.collect(), cancelled }))
     }
 
     /// Forgets jobs that ended longer ago than the rules keep them. Returns how many.

@@ -86,17 +86,6 @@ impl Client {
         assert_eq!(self.receive(), expected);
     }
 
-    /// The next frames must be these, in any order.
-    #[track_caller]
-    pub(crate) fn expect_in_any_order(&mut self, mut expected: Vec<Value>) {
-        while !expected.is_empty() {
-            let received = self.receive();
-            let place = expected.iter().position(|candidate| *candidate == received);
-            let place = place.unwrap_or_else(|| panic!("{received} is none of {expected:?}"));
-            expected.remove(place);
-        }
-    }
-
     /// Nothing may come for a while.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self) {

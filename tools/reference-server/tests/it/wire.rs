@@ -155,6 +155,11 @@ impl Wire {
         self.stream.write_all(bytes).is_ok()
     }
 
+    /// From now on a write that makes no progress for so long fails.
+    pub(crate) fn give_up_writing_after(&self, patience: Duration) {
+        self.stream.set_write_timeout(Some(patience)).expect("the timeout is not zero");
+    }
+
     /// What the server sends next.
     pub(crate) fn receive(&mut self) -> Received {
         self.receive_within(PATIENCE).unwrap_or_else(|| panic!("nothing came within {PATIENCE:?}"))

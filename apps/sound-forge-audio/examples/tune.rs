@@ -1,0 +1,20 @@
+#![allow(missing_docs, clippy::print_stdout)]
+use sound_forge_audio::{synth, Unwatched, analysis};
+fn main(){ 
+ let n: u64 = std::env::args().nth(1).unwrap().parse().unwrap();
+ let mut ok=0; let mut total=0; let mut have=0;
+ for seed in 0..n { for (style,lo,hi) in [("house",100.,136.),("techno",120.,152.),("dnb",155.,190.),("hiphop",60.,108.),("waltz",80.,190.)] {
+  let mut h = (seed+1).wrapping_mul(0x9e3779b97f4a7c15) ^ (style.len() as u64 * 7919); h ^= h>>29; h=h.wrapping_mul(0xbf58476d1ce4e5b9); h^=h>>32;
+  let bpm = lo + (hi-lo) * ((h % 1000) as f64/1000.0);
+  let keys=["C","Am","F#m","Bb","Em","G","Dm","Eb"]; let key=keys[((h>>20)%8) as usize];
+  let spec: synth::DemoSpec = format!("demo:{style}?bpm={bpm:.1}&seed={}&seconds=45&key={}", seed+100, key.replace('#',"%23")).parse().unwrap();
+  let m=synth::render_mix(&spec,&mut Unwatched).unwrap();
+  let c = analysis::debug(&m);
+  total+=1; let hit=|b:f64| (b/spec.bpm()-1.0).abs()<0.04;
+  if c.iter().any(|c| hit(c.bpm)) {have+=1;}
+  let good = c.first().is_some_and(|c| hit(c.bpm)); if good {ok+=1;}
+  if std::env::var("DUMP").is_ok() { for x in &c { println!("{style} {seed} {} {} {} {}", spec.bpm(), x.bpm, hit(x.bpm) as i32, x.features.iter().map(|f| format!("{f:.4}")).collect::<Vec<_>>().join(" ")); } }
+  else if !good { println!("{spec}: {}", c.iter().take(4).map(|c| format!("{:.1}({:.2})", c.bpm,c.score)).collect::<Vec<_>>().join(" ")); }
+ }}
+ if std::env::var("DUMP").is_err() { println!("{ok}/{total}, among candidates {have}"); }
+}

@@ -1,0 +1,77 @@
+//! The arrows between crates, as ARCHITECTURE.md draws them.
+
+use house_rules::{SourceFile, files};
+
+/// Each crate of the workspace, and the ones of ours that its code may use.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("bennu-protocol", &[]),
+    ("bennu-pubsub", &[]),
+    ("bennu-presence", &["bennu-protocol", "bennu-pubsub"]),
+    ("bennu-server", &["bennu-protocol", "bennu-pubsub"]),
+    ("bennu-server-axum", &["bennu-server"]),
+    ("bennu", &["bennu-presence", "bennu-protocol", "bennu-pubsub", "bennu-server", "bennu-server-axum"]),
+    ("sound-forge-audio", &[]),
+    ("sound-forge", &["bennu", "sound-forge-audio"]),
+    ("reference-server", &["bennu"]),
+    ("chat", &["bennu"]),
+    ("house-rules", &[]),
+];
+
+/// What `bennu-protocol` may use at all: no runtime, no sockets, no clocks.
+const PROTOCOL_DEPENDENCIES: &[&str] = &["bytes", "serde", "serde_json", "thiserror"];
+
+fn manifests() -> Vec<SourceFile> {
+    files(&["/Cargo.toml"]).into_iter().filter(|file| file.text.contains("[package]")).collect()
+}
+
+fn name(manifest: &SourceFile) -> &str {
+    let line = manifest.text.lines().find_map(|line| line.strip_prefix("name = "));
+    line.expect("a package has a name").trim_matches('"')
+}
+
+/// The keys of `[dependencies]`, without those for tests and builds.
+fn dependencies(manifest: &SourceFile) -> Vec<&str> {
+    let section = manifest.text.split("[dependencies]").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    let keys = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    keys.filter(|key| !key.is_empty() && !key.starts_with('#')).collect()
+}
+
+#[test]
+fn arrows_between_crates_are_the_drawn_ones() {
+    let ours: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    for manifest in manifests() {
+        let name = name(&manifest);
+        let (_, allowed) = ARROWS.iter().find(|(known, _)| *known == name).unwrap_or_else(|| {
+            panic!("{name} is not in the list: draw it in ARCHITECTURE.md and here");
+        });
+        for dependency in dependencies(&manifest) {
+            let drawn = !ours.contains(&dependency) || allowed.contains(&dependency);
+            assert!(drawn, "{name} must not know {dependency}");
+        }
+    }
+}
+
+#[test]
+fn every_crate_of_the_list_exists() {
+    let manifests = manifests();
+    let names: Vec<&str> = manifests.iter().map(name).collect();
+    for (known, _) in ARROWS {
+        assert!(names.contains(known), "{known} is in the list but not in the workspace");
+    }
+}
+
+#[test]
+fn the_protocol_has_no_runtime() {
+    let manifests = manifests();
+    let protocol = manifests.iter().find(|manifest| name(manifest) == "bennu-protocol");
+    let dependencies = dependencies(protocol.expect("the protocol crate"));
+    assert_eq!(dependencies, PROTOCOL_DEPENDENCIES);
+}
+
+#[test]
+fn every_crate_takes_its_lints_from_the_workspace() {
+    for manifest in manifests() {
+        assert!(manifest.text.contains("[lints]\nworkspace = true"), "{}", manifest.path);
+    }
+}

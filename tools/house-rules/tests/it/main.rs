@@ -1,0 +1,5 @@
+//! The rules of the house.
+
+mod coverage;
+mod crates;
+mod sources;

@@ -1,0 +1,125 @@
+//! How the binary starts and ends.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, V2};
+use crate::server::BINARY;
+use crate::wire::Received;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).output().expect("the binary starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn transcripts_says_what_it_is_missing() {
+    let output = run(&["transcripts", "--listen", "127.0.0.1:0"]);
+    assert!(!output.status.success());
+    assert_eq!(output.stdout, b"");
+    for missing in ["transcripts", "not built yet", "long polling", "LiveView"] {
+        assert!(stderr(&output).contains(missing), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_pubsub_that_is_not_built_yet_is_an_error() {
+    for url in ["nats://127.0.0.1", "redis://127.0.0.1", "zenoh://127.0.0.1"] {
+        let output = run(&["checklist", "--listen", "127.0.0.1:0", "--pubsub", url]);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains("not built yet"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn help_describes_every_option() {
+    let output = run(&["--help"]);
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    let options = [
+        "--listen",
+        "--node",
+        "--pubsub",
+        "--secret",
+        "--max-channels",
+        "--presence-period",
+        "--presence-down",
+        "--presence-permdown",
+        "--drain-window",
+        "--strict-join-ref",
+    ];
+    for name in options {
+        let described = help.split_once(name).map(|(_, rest)| rest.lines().take(2).collect::<String>());
+        let described = described.unwrap_or_else(|| panic!("{name} is missing in {help}"));
+        assert!(described.split_whitespace().count() > 4, "{name} is not described: {described}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("a bound socket has an address").to_string();
+    let output = run(&["checklist", "--listen", &address]);
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+}
+
+#[test]
+fn sigterm_closes_connections_with_1012_and_ends_with_success() {
+    let mut server = Running::start();
+    let mut joined = Client::connect_to(server.address.parse().expect("an address"), V2);
+    joined.join("1", "room:a");
+    let started = Instant::now();
+    server.terminate();
+    assert_eq!(joined.wire.receive(), Received::Close(Some((1012, String::new()))));
+    assert_eq!(joined.wire.receive(), Received::End);
+    let status = server.child.wait().expect("the server is our child");
+    assert!(status.success(), "{status}");
+    assert!(started.elapsed() < Duration::from_secs(4), "it took {:?}", started.elapsed());
+    assert_eq!(server.rest_of_stdout(), "", "standard output has one line");
+}
+
+/// The binary without a guard, so that its exit status can be seen.
+struct Running {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    address: String,
+}
+
+impl Running {
+    fn start() -> Running {
+        let mut child = Command::new(BINARY)
+            .args(["checklist", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the output is text");
+        let address = line.trim_end().strip_prefix("listening on ").expect("it says where it listens").to_owned();
+        Running { child, stdout, address }
+    }
+
+    fn terminate(&self) {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(killed.expect("kill starts").success());
+    }
+
+    fn rest_of_stdout(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("the output is text");
+        rest
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails when it has ended already, as it should have.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

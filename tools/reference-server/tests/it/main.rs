@@ -1,0 +1,18 @@
+//! `reference-server` from outside: the real binary over real sockets. The
+//! tests `check_NNN_…` are the checks of the channels specification, section 18.
+
+mod admin;
+mod backlog;
+mod binary;
+mod channel;
+mod client;
+mod command_line;
+mod handshake;
+mod isolation;
+mod join_refs;
+mod npm_clients;
+mod presence;
+mod server;
+mod socket;
+mod v1;
+mod wire;

@@ -1,0 +1,118 @@
+//! Checks 132 to 136: presence on one node.
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, broadcast, closed, ok};
+
+/// Tracks or updates `key`, and returns the new `phx_ref` and the diff that this client gets,
+/// whichever comes first.
+fn track(client: &mut Client, topic: &str, event: &str, key: &str, meta: Value) -> (String, Value) {
+    client.push("t", topic, event, json!({"key": key, "meta": meta}));
+    let (first, second) = (client.receive(), client.receive());
+    let (reply, diff) = if first[3] == "phx_reply" { (first, second) } else { (second, first) };
+    let reference = reply[4]["response"]["ref"].as_str().unwrap_or_else(|| panic!("no ref in {reply}"));
+    assert_eq!(reply, ok("1", "t", topic, json!({"ref": reference})));
+    (reference.to_owned(), diff)
+}
+
+fn diff(topic: &str, joins: Value, leaves: Value) -> Value {
+    broadcast(topic, "presence_diff", json!({"joins": joins, "leaves": leaves}))
+}
+
+fn list(client: &mut Client, topic: &str) -> Value {
+    client.push("l", topic, "list", json!({}));
+    let mut state = client.receive();
+    let payload = state[4].take();
+    assert_eq!(state, json!(["1", null, topic, "presence_state", null]));
+    payload
+}
+
+#[test]
+fn check_132_a_track_is_a_diff_for_all_subscribers() {
+    let topic = "room:132";
+    let (mut one, mut two) = (Client::joined(topic), Client::joined(topic));
+    let (reference, seen) = track(&mut one, topic, "track", "u1", json!({"n": 1}));
+    let joins = json!({"u1": {"metas": [{"n": 1, "phx_ref": reference}]}});
+    assert_eq!(seen, diff(topic, joins.clone(), json!({})));
+    two.expect(diff(topic, joins, json!({})));
+}
+
+#[test]
+fn check_133_a_second_meta_of_a_key_is_a_diff_of_that_meta_alone() {
+    let topic = "room:133";
+    let (mut one, mut two) = (Client::joined(topic), Client::joined(topic));
+    let (first, _) = track(&mut one, topic, "track", "u1", json!({"n": 1}));
+    two.receive();
+    let (second, seen) = track(&mut two, topic, "track", "u1", json!({"n": 2}));
+    let joins = json!({"u1": {"metas": [{"n": 2, "phx_ref": second}]}});
+    assert_eq!(seen, diff(topic, joins.clone(), json!({})));
+    one.expect(diff(topic, joins, json!({})));
+    let mut metas = list(&mut one, topic)["u1"]["metas"].take();
+    let metas = metas.as_array_mut().expect("metas are a list");
+    metas.sort_by_key(|meta| meta["n"].as_u64());
+    assert_eq!(*metas, [json!({"n": 1, "phx_ref": first}), json!({"n": 2, "phx_ref": second})]);
+}
+
+#[test]
+fn check_134_an_update_is_one_diff_of_a_join_and_a_leave() {
+    let topic = "room:134";
+    let mut client = Client::joined(topic);
+    let (old, _) = track(&mut client, topic, "track", "u1", json!({"n": 1, "gone": true}));
+    let (new, seen) = track(&mut client, topic, "update", "u1", json!({"n": 2}));
+    assert_ne!(old, new);
+    let joins = json!({"u1": {"metas": [{"n": 2, "phx_ref": new, "phx_ref_prev": old}]}});
+    let leaves = json!({"u1": {"metas": [{"n": 1, "gone": true, "phx_ref": old}]}});
+    assert_eq!(seen, diff(topic, joins.clone(), leaves));
+    assert_eq!(list(&mut client, topic), joins);
+}
+
+#[test]
+fn check_135_leaving_a_channel_is_a_diff_for_those_who_stay() {
+    let topic = "room:135";
+    let (mut leaving, mut staying) = (Client::joined(topic), Client::joined(topic));
+    let (reference, _) = track(&mut leaving, topic, "track", "u1", json!({}));
+    staying.receive();
+    leaving.push("2", topic, "phx_leave", json!({}));
+    leaving.expect(ok("1", "2", topic, json!({})));
+    leaving.expect(closed("1", topic));
+    let leaves = json!({"u1": {"metas": [{"phx_ref": reference}]}});
+    staying.expect(diff(topic, json!({}), leaves));
+}
+
+#[test]
+fn check_136_a_key_is_listed_until_its_last_meta_has_left() {
+    let topic = "room:136";
+    let (mut one, mut two) = (Client::joined(topic), Client::joined(topic));
+    let mut watching = Client::joined(topic);
+    let (first, _) = track(&mut one, topic, "track", "u1", json!({}));
+    let (second, _) = {
+        two.receive();
+        track(&mut two, topic, "track", "u1", json!({}))
+    };
+    watching.receive();
+    watching.receive();
+    drop(one);
+    watching.expect(diff(topic, json!({}), json!({"u1": {"metas": [{"phx_ref": first}]}})));
+    assert_eq!(list(&mut watching, topic), json!({"u1": {"metas": [{"phx_ref": second}]}}));
+    drop(two);
+    watching.expect(diff(topic, json!({}), json!({"u1": {"metas": [{"phx_ref": second}]}})));
+    assert_eq!(list(&mut watching, topic), json!({}));
+}
+
+#[test]
+fn a_crash_is_a_leave_too() {
+    let topic = "room:pcrash";
+    let (mut crashing, mut staying) = (Client::joined(topic), Client::joined(topic));
+    let (reference, _) = track(&mut crashing, topic, "track", "u1", json!({}));
+    staying.receive();
+    crashing.push("2", topic, "crash", json!({}));
+    staying.expect(diff(topic, json!({}), json!({"u1": {"metas": [{"phx_ref": reference}]}})));
+}
+
+#[test]
+fn a_phx_ref_has_sixteen_characters() {
+    let topic = "room:prefs";
+    let mut client = Client::joined(topic);
+    let (reference, _) = track(&mut client, topic, "track", "u1", json!({}));
+    assert_eq!(reference.len(), 16, "{reference}");
+}
