@@ -38,7 +38,7 @@ pub struct Visitor {
 }
 
 /// What a visitor showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Credential {
     /// An API key.
     Key(KeyId),

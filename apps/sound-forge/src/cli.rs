@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
 
 use crate::config::{DataOptions, ServeOptions};
@@ -8,41 +10,28 @@ use crate::ids::KeyId;
 /// A self-hosted studio for DJs and producers: bring in a track, watch it become audio, stems and
 /// musical facts in real time.
 ///
-/// Every option is also an environment variable and a key of the config file; the option wins,
-/// then the variable, then the file.
+/// Without a command, the studio is served. Every option is also an environment variable and a key
+/// of the config file; the option wins, then the variable, then the file. SOUND_FORGE_LOG sets what
+/// is logged to standard error [default: info].
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version)]
 pub struct Cli {
-    /// What to do; `serve` when nothing is said.
+    /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Command,
 
     /// Where things are.
     #[command(flatten)]
     pub data: DataOptions,
-
-    /// How to serve.
-    #[command(flatten)]
-    pub serve: ServeOptions,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the studio (this is what happens without a command)
-    Serve {
-        /// Where things are.
-        #[command(flatten)]
-        data: DataOptions,
-        /// How to serve.
-        #[command(flatten)]
-        options: ServeOptions,
-    },
+    /// Run the studio; this is what happens without a command
+    Serve(Box<ServeOptions>),
     /// Make, list and revoke API keys
     Key {
-        /// Where things are.
-        #[command(flatten)]
-        data: DataOptions,
         /// What to do with keys.
         #[command(subcommand)]
         command: KeyCommand,
@@ -65,4 +54,63 @@ pub enum KeyCommand {
         /// The key's id, as `key list` shows it
         id: KeyId,
     },
+}
+
+impl Cli {
+    /// Reads the program's arguments; prints help or what is wrong, and ends, when it has to.
+    pub fn parse_args() -> Self {
+        Self::parse_from(with_default_command(std::env::args_os().collect()))
+    }
+}
+
+/// Options alone are options of `serve`.
+fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let asks_for_something = |argument: &OsString| {
+        argument.to_str().is_some_and(|text| {
+            matches!(text, "serve" | "key" | "help" | "--help" | "-h" | "--version" | "-V")
+        })
+    };
+    if !arguments.iter().skip(1).any(asks_for_something) {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        let arguments = std::iter::once("sound-forge").chain(arguments.iter().copied());
+        Cli::try_parse_from(with_default_command(arguments.map(OsString::from).collect()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_command() {
+        for arguments in [&[][..], &["--data", "d"], &["--listen", "127.0.0.1:0"], &["serve"]] {
+            assert!(matches!(parse(arguments).unwrap().command, Command::Serve(_)), "{arguments:?}");
+        }
+        let cli = parse(&["key", "list", "--data", "d"]).unwrap();
+        assert!(matches!(cli.command, Command::Key { command: KeyCommand::List }));
+        assert_eq!(cli.data.data, Some("d".into()));
+        assert!(parse(&["key", "revoke", "nonsense"]).is_err());
+    }
+
+    #[test]
+    fn help_tells_every_default() {
+        let mut command = Cli::command();
+        let serve = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+        for option in ["listen", "origin", "import-dir", "allow-private-urls", "max-upload", "download-command", "retry-delay"] {
+            let after = serve.split_once(&format!("--{option}")).unwrap().1;
+            let until = after.split_once("\n      --").map_or(after, |(own, _)| own);
+            assert!(until.contains("[default: "), "{option}: {until}");
+        }
+    }
 }

@@ -63,7 +63,8 @@ fn payload(json: Option<serde_json::Value>, binary: Option<&str>) -> Result<Payl
 }
 
 fn loopback(peer: SocketAddr) -> Result<(), (StatusCode, String)> {
-    match peer.ip().is_loopback() {
+    // An IPv4 peer of a socket that listens on `[::]` has a mapped address.
+    match peer.ip().to_canonical().is_loopback() {
         true => Ok(()),
         false => Err((StatusCode::FORBIDDEN, "only loopback peers may do this".to_owned())),
     }
@@ -71,4 +72,61 @@ fn loopback(peer: SocketAddr) -> Result<(), (StatusCode, String)> {
 
 fn bad_request(error: impl ToString) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Method, Request, header};
+    use bennu::PubSub;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn status(peer: &str, path: &str, body: &str) -> StatusCode {
+        let endpoint = Endpoint::builder(PubSub::local()).build().unwrap();
+        let peer: SocketAddr = peer.parse().unwrap();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(ConnectInfo(peer))
+            .body(Body::from(body.to_owned()));
+        routes(endpoint).oneshot(request.unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn only_peers_on_this_machine_may_ask() {
+        for (peer, expected) in [
+            ("127.0.0.1:5", StatusCode::NO_CONTENT),
+            ("127.8.9.1:5", StatusCode::NO_CONTENT),
+            ("[::1]:5", StatusCode::NO_CONTENT),
+            ("[::ffff:127.0.0.1]:5", StatusCode::NO_CONTENT),
+            ("192.0.2.7:5", StatusCode::FORBIDDEN),
+            ("[::ffff:192.0.2.7]:5", StatusCode::FORBIDDEN),
+            ("[2001:db8::1]:5", StatusCode::FORBIDDEN),
+        ] {
+            let broadcast = r#"{"topic":"room:a","event":"msg","payload":{}}"#;
+            assert_eq!(status(peer, "/admin/broadcast", broadcast).await, expected, "broadcast, {peer}");
+            assert_eq!(
+                status(peer, "/admin/disconnect", r#"{"id":"u:1"}"#).await,
+                expected,
+                "disconnect, {peer}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broadcast_carries_either_json_or_bytes() {
+        for (name, content, expected) in [
+            ("any JSON", r#""payload":[1]"#, StatusCode::NO_CONTENT),
+            ("bytes", r#""binary":"AQID""#, StatusCode::NO_CONTENT),
+            ("bad base64", r#""binary":"A""#, StatusCode::BAD_REQUEST),
+            ("both", r#""payload":{},"binary":"AQID""#, StatusCode::BAD_REQUEST),
+            ("neither", r#""else":1"#, StatusCode::BAD_REQUEST),
+        ] {
+            let body = format!(r#"{{"topic":"room:a","event":"msg",{content}}}"#);
+            assert_eq!(status("127.0.0.1:5", "/admin/broadcast", &body).await, expected, "{name}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use bennu::prelude::*;
 
-use crate::accounts::{Accounts, Visitor};
+use crate::accounts::{Accounts, Credential};
 use crate::ids::UserId;
 use crate::queue::Queue;
 
@@ -42,11 +42,11 @@ impl Socket for UserSocket {
             }
         };
         let listener = Listener { user_id: visitor.user_id, queue: self.queue.clone() };
-        Ok(Connected::new(listener).with_id(socket_id(&visitor)))
+        Ok(Connected::new(listener).with_id(socket_id(visitor.by)))
     }
 }
 
 /// Names all sockets of one key, or of one session, so that they can be dropped together.
-pub fn socket_id(visitor: &Visitor) -> String {
-    format!("user_socket:{}", visitor.by)
+pub fn socket_id(by: Credential) -> String {
+    format!("user_socket:{by}")
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bennu_protocol::Frame;
 use bennu_protocol::websocket::{
@@ -22,7 +23,9 @@ const SCRATCH: usize = 64 * 1024;
 /// Frames that one write hands to the kernel at most.
 const MAX_SLICES: usize = 64;
 
-/// Bytes that are read and thrown away after the close frame, so that closing does not reset the stream.
+/// How long, and for how many bytes, what the client still sends is read and thrown
+/// away after the close frame, so that closing does not reset the stream.
+const LINGER: Duration = Duration::from_secs(1);
 const MAX_LINGER: usize = 256 * 1024;
 
 thread_local! {
@@ -207,7 +210,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
         self.io.write_all(&close_frame(code)).await?;
         self.io.shutdown().await?;
-        self.linger().await
+        tokio::time::timeout(LINGER, self.linger()).await?
     }
 
     fn fill_all(&mut self) {

@@ -9,22 +9,22 @@ use crate::wire::{get, request};
 #[test]
 fn a_broadcast_without_subscribers_is_fine() {
     let body = json!({"topic": "room:nobody", "event": "msg", "payload": {}});
-    assert_eq!(admin(checklist(), "/admin/broadcast", body), 200);
+    assert!(admin(checklist(), "/admin/broadcast", body));
 }
 
 #[test]
 fn a_broadcast_that_a_subscriber_cannot_get_is_an_error() {
     let mut client = Client::joined("room:admin1");
     let body = json!({"topic": "room:admin1", "event": "msg", "payload": "text"});
-    assert_eq!(admin(checklist(), "/admin/broadcast", body), 422);
+    assert!(!admin(checklist(), "/admin/broadcast", body));
     let body = json!({"topic": "room:admin1", "event": "msg", "payload": {"a": 1}});
-    assert_eq!(admin(checklist(), "/admin/broadcast", body), 200);
+    assert!(admin(checklist(), "/admin/broadcast", body));
     client.expect(broadcast("room:admin1", "msg", json!({"a": 1})));
 }
 
 #[test]
 fn disconnecting_nobody_is_fine() {
-    assert_eq!(admin(checklist(), "/admin/disconnect", json!({"id": "u:nobody"})), 200);
+    assert!(admin(checklist(), "/admin/disconnect", json!({"id": "u:nobody"})));
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn check_085_an_intercepted_broadcast_is_pushed_by_each_subscriber() {
 fn check_086_a_broadcast_from_the_server_looks_like_a_clients() {
     let mut client = Client::joined("room:086");
     let body = json!({"topic": "room:086", "event": "msg", "payload": {"a": 1}});
-    assert_eq!(admin(checklist(), "/admin/broadcast", body), 200);
+    assert!(admin(checklist(), "/admin/broadcast", body));
     client.expect(broadcast("room:086", "msg", json!({"a": 1})));
 }
 

@@ -173,8 +173,10 @@ pub(crate) fn broadcast(topic: &str, event: &str, payload: Value) -> Value {
     json!([null, null, topic, event, payload])
 }
 
-/// Posts to one of the server's own admin endpoints and returns the status.
-pub(crate) fn admin(address: SocketAddr, path: &str, body: Value) -> u16 {
+/// Posts to one of the server's own admin endpoints, and tells whether it was done.
+pub(crate) fn admin(address: SocketAddr, path: &str, body: Value) -> bool {
     let headers = [("Content-Type", "application/json")];
-    wire::request(address, "POST", path, &headers, &body.to_string()).status
+    let status = wire::request(address, "POST", path, &headers, &body.to_string()).status;
+    assert!((200..500).contains(&status), "{path} answered {status}");
+    status < 300
 }

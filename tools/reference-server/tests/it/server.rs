@@ -12,7 +12,8 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_reference-server");
 /// Runs a program until standard input ends. The other end of that pipe is
 /// ours, so the kernel closes it however the test process ends, and a server
 /// never outlives its tests.
-const UNTIL_STDIN_ENDS: &str = r#""$@" </dev/null & server=$!; cat >/dev/null; kill -KILL $server; wait $server"#;
+const UNTIL_STDIN_ENDS: &str =
+    r#""$@" </dev/null & server=$!; cat >/dev/null; kill -KILL $server; wait $server"#;
 
 /// A running server; dropping it ends it.
 #[derive(Debug)]

@@ -1,0 +1,212 @@
+//! `sound-forge serve`: puts the studio together, runs it, and takes it apart again.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bennu::{Endpoint, PubSub};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::{Accounts, Credential};
+use crate::channels;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Place, ServeConfig};
+use crate::data_dir::DataDir;
+use crate::library::Library;
+use crate::pipeline::{Pipeline, Stages};
+use crate::providers::http::{AddressPolicy, Anything, Fetcher, PublicOnly, SystemLookup};
+use crate::providers::Providers;
+use crate::queue::{Notices, Queue, Rules, Runner};
+use crate::signing::Signer;
+use crate::store::{Store, StoreError};
+use crate::web::{self, Studio};
+
+/// How often revocations by other processes are looked for.
+const REVOCATION_TICK: Duration = Duration::from_millis(500);
+/// How long sockets may take to close when the server stops.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// How long open requests may take to end when the server stops.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
+
+/// Opens the data folder and its database.
+pub(crate) async fn open_store(place: &Place) -> anyhow::Result<(DataDir, Store)> {
+    let data = DataDir::open(&place.data)?;
+    let store = match &place.database {
+        Some(url) => Store::open_url(url).await,
+        None => Store::open_file(&data.database()).await,
+    };
+    Ok((data, store.context("the database cannot be opened")?))
+}
+
+/// Serves until the process is told to stop.
+///
+/// # Errors
+///
+/// When the studio cannot be put together: the port is taken, another server has the folder, …
+pub async fn run(place: &Place, config: ServeConfig) -> anyhow::Result<()> {
+    // Before anything is touched: what another server is working on stays alone.
+    let _lock = DataDir::open(&place.data)?.lock()?;
+    let (data, store) = open_store(place).await?;
+    let parts = Parts::assemble(&config, data, store.clone()).await?;
+    let listener = TcpListener::bind(config.listen);
+    let listener = listener.await.with_context(|| format!("{} cannot be listened on", config.listen))?;
+    let runner = Runner::start(parts.queue.clone(), Arc::new(parts.stages.clone()));
+
+    let stop = CancellationToken::new();
+    let revocations = tokio::spawn(watch_revocations(parts.accounts.clone(), parts.endpoint.clone(), stop.clone()));
+    announce(&parts.accounts, listener.local_addr()?).await?;
+    let served = parts.serve(listener, stop.clone()).await;
+
+    runner.stop().await;
+    stop.cancel();
+    // It has no way to fail.
+    let _ = revocations.await;
+    store.close().await;
+    tracing::info!("stopped");
+    served
+}
+
+/// The pieces of a running studio.
+struct Parts {
+    queue: Queue,
+    stages: Stages,
+    accounts: Accounts,
+    endpoint: Endpoint,
+    studio: Studio,
+}
+
+impl Parts {
+    async fn assemble(config: &ServeConfig, data: DataDir, store: Store) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let pubsub = PubSub::local();
+        let rules = Rules { retry_delay: config.retry_delay, ..Rules::default() };
+        let queue = Queue::new(store.clone(), clock.clone(), Notices::new(pubsub.clone()), rules);
+        let providers = Arc::new(providers(config)?);
+        let pipeline = Arc::new(Pipeline::new(store.clone(), data.clone(), providers.clone()));
+        recover(&queue, &pipeline).await?;
+
+        let accounts = Accounts::new(store, Signer::new(&data.signing_secret()?), clock);
+        let endpoint = channels::endpoint(pubsub, accounts.clone(), queue.clone(), &config.origins)?;
+        let library = Library::new(queue.clone(), data, providers, pipeline.clone());
+        let studio = Studio { accounts: accounts.clone(), library };
+        Ok(Self { queue, stages: Stages(pipeline), accounts, endpoint, studio })
+    }
+
+    /// Serves until a signal comes; then ends open requests and sockets.
+    async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+        let app = web::router(self.studio.clone()).layer(bennu::axum::sockets(&self.endpoint));
+        let service = app.into_make_service_with_connect_info::<SocketAddr>();
+        let stopping = stop.clone();
+        let server = axum::serve(listener, service)
+            .with_graceful_shutdown(async move { stopping.cancelled().await })
+            .into_future();
+        let server = tokio::spawn(server);
+        signalled().await?;
+        tracing::info!("stopping");
+        stop.cancel();
+        self.endpoint.shutdown(CLOSE_WITHIN).await;
+        match tokio::time::timeout(FINISH_WITHIN, server).await {
+            Ok(served) => served?.context("the server failed"),
+            // A client that holds its request open does not hold up the end.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn providers(config: &ServeConfig) -> anyhow::Result<Providers> {
+    let policy: Arc<dyn AddressPolicy> =
+        if config.allow_private_urls { Arc::new(Anything) } else { Arc::new(PublicOnly) };
+    Ok(Providers {
+        import_dir: config.import_dir.clone(),
+        command: config.download_command.clone(),
+        command_hosts: config.download_command_hosts.clone(),
+        http: Fetcher::new(policy, Arc::new(SystemLookup)).context("the HTTP client cannot be set up")?,
+        max_bytes: config.max_upload,
+    })
+}
+
+/// Takes over what an earlier run of the server left: its jobs, and the files it had not finished.
+async fn recover(queue: &Queue, pipeline: &Pipeline) -> anyhow::Result<()> {
+    let rescued = queue.rescue_earlier_boots().await?;
+    if rescued > 0 {
+        tracing::info!(rescued, "jobs of an earlier run go on");
+    }
+    queue.prune().await?;
+    pipeline.sweep_at_start(queue).await
+}
+
+/// Tells on standard output where the studio is, and how its owner gets in.
+async fn announce(accounts: &Accounts, address: SocketAddr) -> anyhow::Result<()> {
+    let link = accounts.store().create_owner_link(SystemClock.now()).await?;
+    let mut out = std::io::stdout().lock();
+    let said = writeln!(out, "listening on http://{address}")
+        .and_then(|()| writeln!(out, "log in, once, at http://{}/setup/{}", reachable(address), link.token))
+        .and_then(|()| out.flush());
+    if let Err(error) = said {
+        // Whoever started the server may have closed its end; the studio works all the same.
+        tracing::warn!(%error, "standard output is closed; nobody learns the log-in link");
+    }
+    Ok(())
+}
+
+/// Where a browser on this machine finds a server that listens everywhere.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    (std::net::Ipv4Addr::LOCALHOST, address.port()).into()
+}
+
+async fn signalled() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = terminate.recv() => Ok(()),
+            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        }
+    }
+    #[cfg(not(unix))]
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
+/// Drops the sockets of keys that another process revoked.
+async fn watch_revocations(accounts: Accounts, endpoint: Endpoint, stop: CancellationToken) {
+    let mut seen = match revoked(&accounts).await {
+        Ok(seen) => seen,
+        Err(_) => HashSet::new(),
+    };
+    let mut ticks = tokio::time::interval(REVOCATION_TICK);
+    // A socket whose key was checked just before its revocation registers just after: one more round.
+    let mut again = HashSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match revoked(&accounts).await {
+            Ok(now) => {
+                let fresh: HashSet<Credential> = now.difference(&seen).copied().collect();
+                drop_sockets(&endpoint, fresh.union(&again));
+                (seen, again) = (now, fresh);
+            }
+            Err(error) => tracing::error!(%error, "revocations cannot be looked for"),
+        }
+    }
+}
+
+async fn revoked(accounts: &Accounts) -> Result<HashSet<Credential>, StoreError> {
+    Ok(accounts.store().revoked_keys().await?.into_iter().map(Credential::Key).collect())
+}
+
+fn drop_sockets<'a>(endpoint: &Endpoint, revoked: impl Iterator<Item = &'a Credential>) {
+    for by in revoked {
+        endpoint.disconnect(channels::socket_id(*by));
+    }
+}
