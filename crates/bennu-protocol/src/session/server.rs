@@ -285,7 +285,13 @@ impl ServerSession {
         slot.join_ref.clone().or_else(|| slot.reference.clone())
     }
 
-    /// Whether this channel is joined or being left.
+    /// Whether no topic is joined, nor being joined or left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.joined == 0 && self.slots.iter().all(Option::is_none)
+    }
+
+    /// Whether this channel is joining, joined or being left.
     #[must_use]
     pub fn is_alive(&self, channel: ChannelId) -> bool {
         self.slot(channel).is_some()

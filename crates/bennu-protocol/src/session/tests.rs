@@ -1,7 +1,10 @@
 //! Conversations with a server session, without a runtime and with a clock of their own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
 
 use super::{ChannelId, JoinRefRule, ServerSession, SessionConfig, SessionEvent};
 use crate::frame::Frame;
@@ -324,4 +327,116 @@ fn an_answer_that_has_no_json_form_ends_the_session() {
     let mut talk = Conversation::new();
     let heartbeat = [&[0, 0, 1, 7, 9, 0xff], b"phoenixheartbeat".as_slice()].concat();
     assert!(talk.session.handle_frame(Frame::binary(heartbeat)).is_err());
+}
+
+/// What a client or the server may do next, on one of three topics.
+#[derive(Debug, Clone)]
+enum Act {
+    Join(u8),
+    Leave(u8),
+    Push(u8),
+    Accept,
+    Refuse,
+    Stop,
+    Crash,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (0..3u8).prop_map(Act::Join),
+        1 => (0..3u8).prop_map(Act::Leave),
+        3 => (0..3u8).prop_map(Act::Push),
+        2 => Just(Act::Accept),
+        1 => Just(Act::Refuse),
+        1 => Just(Act::Stop),
+        1 => Just(Act::Crash),
+    ]
+}
+
+/// A server that answers joins and leaves when the schedule says so.
+#[derive(Default)]
+struct Server {
+    joining: VecDeque<ChannelId>,
+    joined: VecDeque<ChannelId>,
+}
+
+impl Server {
+    fn hear(&mut self, talk: &mut Conversation) {
+        for event in talk.events() {
+            match event {
+                SessionEvent::Join { channel, .. } => self.joining.push_back(channel),
+                SessionEvent::Leave { channel, reference } => {
+                    talk.session.left(channel, reference.as_ref()).unwrap();
+                    self.joined.retain(|joined| *joined != channel);
+                }
+                SessionEvent::Replaced { channel } => self.joined.retain(|joined| *joined != channel),
+                SessionEvent::Message { .. } | SessionEvent::Idle => {}
+            }
+        }
+    }
+
+    fn act(&mut self, act: &Act, talk: &mut Conversation) {
+        match act {
+            Act::Accept => {
+                let Some(channel) = self.joining.pop_front() else { return };
+                talk.session.accept_join(channel, &Payload::empty()).unwrap();
+                self.joined.push_back(channel);
+            }
+            Act::Refuse => {
+                let Some(channel) = self.joining.pop_front() else { return };
+                talk.session.refuse_join(channel, &Payload::empty()).unwrap();
+            }
+            Act::Stop => {
+                let Some(channel) = self.joined.pop_front() else { return };
+                talk.session.stop(channel).unwrap();
+            }
+            Act::Crash => {
+                let Some(channel) = self.joined.pop_front() else { return };
+                talk.session.crash(channel).unwrap();
+            }
+            Act::Join(_) | Act::Leave(_) | Act::Push(_) => {}
+        }
+        self.hear(talk);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_join_is_answered_once_and_nothing_stays_behind(acts in prop::collection::vec(act(), 0..40)) {
+        let (mut talk, mut server, mut received) = (Conversation::new(), Server::default(), Vec::new());
+        let mut joins = Vec::new();
+        for (n, act) in acts.iter().enumerate() {
+            let sent = match act {
+                Act::Join(topic) => Some((topic, "phx_join")),
+                Act::Leave(topic) => Some((topic, "phx_leave")),
+                Act::Push(topic) => Some((topic, "echo")),
+                Act::Accept | Act::Refuse | Act::Stop | Act::Crash => None,
+            };
+            if let Some((topic, event)) = sent {
+                let text = format!(r#"["{n}","{n}","room:{topic}","{event}",{{}}]"#);
+                talk.session.handle_frame(Frame::text(text)).unwrap();
+                joins.extend((event == "phx_join").then_some(n));
+            }
+            server.hear(&mut talk);
+            server.act(act, &mut talk);
+            received.extend(talk.received());
+        }
+        while !server.joining.is_empty() {
+            server.act(&Act::Accept, &mut talk);
+        }
+        received.extend(talk.received());
+        for join in joins {
+            let prefix = format!(r#"["{join}","{join}","#);
+            let answers = received.iter().filter(|frame| frame.starts_with(&prefix) && frame.contains("phx_reply"));
+            prop_assert_eq!(answers.count(), 1, "join {} in {:?}", join, received);
+        }
+        prop_assert_eq!(talk.session.parked_bytes(), 0);
+        for channel in server.joined.drain(..) {
+            prop_assert!(talk.session.is_alive(channel));
+            talk.session.stop(channel).unwrap();
+        }
+        prop_assert!(talk.session.is_empty());
+    }
 }
