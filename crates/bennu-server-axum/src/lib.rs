@@ -107,7 +107,8 @@ fn switch(mut upgrade: Upgrade, on_upgrade: OnUpgrade) -> Response<axum::body::B
     // The task ends with its connection, and the endpoint counts and closes those.
     tokio::spawn(async move {
         match on_upgrade.await {
-            Ok(stream) => upgrade.run(TokioIo::new(stream)).await,
+            // Boxed, so that the handshake's state is not carried along by the open connection.
+            Ok(stream) => Box::pin(upgrade.run(TokioIo::new(stream))).await,
             Err(error) => tracing::debug!(%error, "the client left during the handshake"),
         }
     });

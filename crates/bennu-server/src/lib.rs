@@ -4,6 +4,41 @@
 //! - [`Endpoint`] holds both together, at the paths where they are mounted.
 //! - [`Context`] is a channel's way to its client and to everyone on its topic.
 //!
+//! ```
+//! use bennu_protocol::Payload;
+//! use bennu_pubsub::PubSub;
+//! use bennu_server::{
+//!     AllowAnonymous, Channel, Channels, Context, Endpoint, Handled, HandlerResult, JoinRefusal, JoinRequest, Joined,
+//!     SocketOptions,
+//! };
+//!
+//! struct Counter(u64);
+//!
+//! impl Channel for Counter {
+//!     type Assigns = ();
+//!
+//!     async fn join(_: JoinRequest<()>) -> Result<Joined<Self>, JoinRefusal> {
+//!         Ok(Joined::new(Counter(0)))
+//!     }
+//!
+//!     async fn handle_in(&mut self, event: &str, _: Payload, _: &mut Context<()>) -> HandlerResult {
+//!         match event {
+//!             "count" => {
+//!                 self.0 += 1;
+//!                 Handled::reply(self.0)
+//!             }
+//!             _ => Handled::unknown_event(event),
+//!         }
+//!     }
+//! }
+//!
+//! let endpoint = Endpoint::builder(PubSub::local())
+//!     .socket("/socket", AllowAnonymous, Channels::new().channel::<Counter>("counter"), SocketOptions::default())
+//!     .build()?;
+//! assert!(endpoint.route("/socket/websocket").is_some());
+//! # Ok::<(), bennu_server::BuildError>(())
+//! ```
+//!
 //! This crate knows no web framework: it takes the head of an HTTP request
 //! ([`Endpoint::route`], [`Handshake::accept`]) and then any stream of bytes
 //! ([`Upgrade::run`]). `bennu-server-axum` mounts it in axum and tower; the crate

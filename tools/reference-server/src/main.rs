@@ -46,7 +46,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         App::Clients => clients::endpoint(pubsub, &options)?,
         App::Bench => bench::endpoint(pubsub, &options)?,
         App::Transcripts => {
-            anyhow::bail!("the application `transcripts` needs long polling, which is not built yet")
+            anyhow::bail!(
+                "the application `transcripts` needs long polling, compression and LiveView, which are not built yet"
+            )
         }
     };
     let listener = TcpListener::bind(options.listen).await;

@@ -68,7 +68,7 @@ impl Queue {
         let unique_key = unique_key(new);
         self.free_key(tx, &unique_key, now).await?;
         let made = insert_row(tx, new, &unique_key, now).await?;
-        let row: JobRow = sqlx::query_as("SELECT * FROM jobs WHERE unique_key = ?")
+        let row: JobRow = sqlx::query_as("SELECT * FROM jobs WHERE unique_key = $1")
             .bind(&unique_key)
             .fetch_one(&mut *tx)
             .await?;
@@ -79,7 +79,7 @@ impl Queue {
     async fn free_key(&self, tx: &mut Connection, unique_key: &str, now: Moment) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE jobs SET unique_key = NULL \
-             WHERE unique_key = ? AND finished_at IS NOT NULL AND created_at <= ?",
+             WHERE unique_key = $1 AND finished_at IS NOT NULL AND created_at <= $2",
         )
         .bind(unique_key)
         .bind(now - self.rules().unique_for)
@@ -99,7 +99,7 @@ async fn insert_row(
     let made = sqlx::query(
         "INSERT INTO jobs (id, user_id, track_id, job_type, status, progress, message, input, attempt, \
          max_attempts, run_at, unique_key, revision, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, 0, ?, ?, 0, ?, ?, ?, 1, ?, ?) ON CONFLICT (unique_key) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, 0, $6, $7, 0, $8, $9, $10, 1, $11, $12) ON CONFLICT (unique_key) DO NOTHING",
     )
     .bind(JobId::random())
     .bind(new.user_id)

@@ -168,7 +168,7 @@ impl Queue {
     /// can write nothing more. Returns the job as it stands, or none when it is not this user's.
     pub async fn cancel(&self, user: UserId, id: JobId) -> Result<Option<Job>, StoreError> {
         let mut tx = self.store().write().await?;
-        let cancelled = cancel_rows(&mut tx, "id = ? AND user_id = ?", (id, user), self.now()).await?;
+        let cancelled = cancel_rows(&mut tx, "id = $6 AND user_id = $7", (id, user), self.now()).await?;
         tx.commit().await?;
         self.announce_ends(&cancelled);
         match cancelled.into_iter().next() {
@@ -185,14 +185,14 @@ impl Queue {
         track: TrackId,
     ) -> Result<Option<Deleted>, StoreError> {
         let mut tx = self.store().write().await?;
-        let cancelled = cancel_rows(&mut tx, "track_id = ? AND user_id = ?", (track, user), self.now()).await?;
+        let cancelled = cancel_rows(&mut tx, "track_id = $6 AND user_id = $7", (track, user), self.now()).await?;
         let outputs: Vec<(String, LeaseToken)> =
-            sqlx::query_as("SELECT kind, id FROM outputs WHERE track_id = ? AND user_id = ?")
+            sqlx::query_as("SELECT kind, id FROM outputs WHERE track_id = $1 AND user_id = $2")
                 .bind(track)
                 .bind(user)
                 .fetch_all(&mut *tx)
                 .await?;
-        let deleted = sqlx::query("DELETE FROM tracks WHERE id = ? AND user_id = ?")
+        let deleted = sqlx::query("DELETE FROM tracks WHERE id = $1 AND user_id = $2")
             .bind(track)
             .bind(user)
             .execute(&mut *tx)
@@ -209,7 +209,7 @@ impl Queue {
     /// Forgets jobs that ended longer ago than the rules keep them. Returns how many.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let mut tx = self.store().write().await?;
-        let pruned = sqlx::query("DELETE FROM jobs WHERE finished_at <= ?")
+        let pruned = sqlx::query("DELETE FROM jobs WHERE finished_at <= $1")
             .bind(self.now() - self.rules().keep_finished)
             .execute(&mut *tx)
             .await?;
@@ -264,9 +264,9 @@ async fn complete_row(
         file_size: finished.file_size,
     };
     let row: JobRow = sqlx::query_as(
-        "UPDATE jobs SET status = ?, progress = 100, message = ?, result = ?, next_job_id = ?, \
+        "UPDATE jobs SET status = $1, progress = 100, message = $2, result = $3, next_job_id = $4, \
          lease_token = NULL, lease_until = NULL, boot_id = NULL, revision = revision + 1, \
-         updated_at = ?, finished_at = ? WHERE id = ? AND lease_token = ? RETURNING *",
+         updated_at = $5, finished_at = $6 WHERE id = $7 AND lease_token = $8 RETURNING *",
     )
     .bind(JobStatus::Completed.name())
     .bind("Done")
@@ -288,8 +288,8 @@ async fn requeue_row(
     (run_at, now): (Moment, Moment),
 ) -> Result<Job, StoreError> {
     let row: JobRow = sqlx::query_as(
-        "UPDATE jobs SET status = ?, progress = 0, message = ?, run_at = ?, lease_token = NULL, \
-         lease_until = NULL, boot_id = NULL, revision = revision + 1, updated_at = ? WHERE id = ? RETURNING *",
+        "UPDATE jobs SET status = $1, progress = 0, message = $2, run_at = $3, lease_token = NULL, \
+         lease_until = NULL, boot_id = NULL, revision = revision + 1, updated_at = $4 WHERE id = $5 RETURNING *",
     )
     .bind(JobStatus::Queued.name())
     .bind(format!("Try {} of {} failed: {reason}", job.attempt, job.max_attempts))
@@ -303,8 +303,8 @@ async fn requeue_row(
 
 async fn fail_row(tx: &mut Connection, job: JobId, reason: &str, now: Moment) -> Result<Job, StoreError> {
     let row: JobRow = sqlx::query_as(
-        "UPDATE jobs SET status = ?, message = ?, error = ?, lease_token = NULL, lease_until = NULL, \
-         boot_id = NULL, revision = revision + 1, updated_at = ?, finished_at = ? WHERE id = ? RETURNING *",
+        "UPDATE jobs SET status = $1, message = $2, error = $3, lease_token = NULL, lease_until = NULL, \
+         boot_id = NULL, revision = revision + 1, updated_at = $4, finished_at = $5 WHERE id = $6 RETURNING *",
     )
     .bind(JobStatus::Failed.name())
     .bind(reason)
@@ -325,8 +325,8 @@ async fn cancel_rows<Scope>(
     now: Moment,
 ) -> Result<Vec<Job>, StoreError> {
     let cancel = sqlx::AssertSqlSafe(format!(
-        "UPDATE jobs SET status = ?, message = ?, error = ?, lease_token = NULL, lease_until = NULL, \
-         boot_id = NULL, unique_key = NULL, revision = revision + 1, updated_at = ?, finished_at = ? \
+        "UPDATE jobs SET status = $1, message = $2, error = $3, lease_token = NULL, lease_until = NULL, \
+         boot_id = NULL, unique_key = NULL, revision = revision + 1, updated_at = $4, finished_at = $5 \
          WHERE finished_at IS NULL AND {scope} RETURNING *"
     ));
     let rows: Vec<JobRow> = sqlx::query_as(cancel)

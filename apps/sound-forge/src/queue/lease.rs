@@ -15,9 +15,9 @@ impl Queue {
         let now = self.now();
         let mut tx = self.store().write().await?;
         let row: Option<JobRow> = sqlx::query_as(
-            "UPDATE jobs SET status = ?, progress = 0, message = ?, attempt = attempt + 1, lease_token = ?, \
-             lease_until = ?, boot_id = ?, revision = revision + 1, updated_at = ? \
-             WHERE id = (SELECT id FROM jobs WHERE job_type = ? AND status = ? AND run_at <= ? \
+            "UPDATE jobs SET status = $1, progress = 0, message = $2, attempt = attempt + 1, lease_token = $3, \
+             lease_until = $4, boot_id = $5, revision = revision + 1, updated_at = $6 \
+             WHERE id = (SELECT id FROM jobs WHERE job_type = $7 AND status = $8 AND run_at <= $9 \
                          ORDER BY run_at, created_at, id LIMIT 1) \
              RETURNING *",
         )
@@ -43,7 +43,7 @@ impl Queue {
     /// How long it is until a job of a stage becomes due, if one waits.
     pub async fn next_due(&self, job_type: JobType) -> Result<Option<Duration>, StoreError> {
         let (run_at,): (Option<Moment>,) =
-            sqlx::query_as("SELECT MIN(run_at) FROM jobs WHERE job_type = ? AND status = ?")
+            sqlx::query_as("SELECT MIN(run_at) FROM jobs WHERE job_type = $1 AND status = $2")
                 .bind(job_type.name())
                 .bind(JobStatus::Queued.name())
                 .fetch_one(self.store().read())
@@ -55,8 +55,8 @@ impl Queue {
     pub async fn progress(&self, lease: Lease, progress: u8, message: &str) -> Result<bool, StoreError> {
         let mut tx = self.store().write().await?;
         let row: Option<JobRow> = sqlx::query_as(
-            "UPDATE jobs SET progress = CASE WHEN progress > ?1 THEN progress ELSE ?1 END, message = ?2, \
-             revision = revision + 1, updated_at = ?3 WHERE id = ?4 AND lease_token = ?5 RETURNING *",
+            "UPDATE jobs SET progress = CASE WHEN progress > $1 THEN progress ELSE $1 END, message = $2, \
+             revision = revision + 1, updated_at = $3 WHERE id = $4 AND lease_token = $5 RETURNING *",
         )
         .bind(i64::from(progress))
         .bind(message)
@@ -76,7 +76,7 @@ impl Queue {
         let until = self.now() + self.rules().lease;
         let mut tx = self.store().write().await?;
         for lease in leases {
-            sqlx::query("UPDATE jobs SET lease_until = ? WHERE id = ? AND lease_token = ?")
+            sqlx::query("UPDATE jobs SET lease_until = $1 WHERE id = $2 AND lease_token = $3")
                 .bind(until)
                 .bind(lease.job)
                 .bind(lease.token)
@@ -88,7 +88,7 @@ impl Queue {
 
     /// Whether a try still holds its job.
     pub async fn holds(&self, lease: Lease) -> Result<bool, StoreError> {
-        let found: Option<(JobId,)> = sqlx::query_as("SELECT id FROM jobs WHERE id = ? AND lease_token = ?")
+        let found: Option<(JobId,)> = sqlx::query_as("SELECT id FROM jobs WHERE id = $1 AND lease_token = $2")
             .bind(lease.job)
             .bind(lease.token)
             .fetch_optional(self.store().read())
@@ -101,9 +101,9 @@ impl Queue {
         let now = self.now();
         let mut tx = self.store().write().await?;
         let row: Option<JobRow> = sqlx::query_as(
-            "UPDATE jobs SET status = ?, progress = 0, message = ?, attempt = attempt - 1, run_at = ?, \
+            "UPDATE jobs SET status = $1, progress = 0, message = $2, attempt = attempt - 1, run_at = $3, \
              lease_token = NULL, lease_until = NULL, boot_id = NULL, revision = revision + 1, \
-             updated_at = ? WHERE id = ? AND lease_token = ? RETURNING *",
+             updated_at = $4 WHERE id = $5 AND lease_token = $6 RETURNING *",
         )
         .bind(JobStatus::Queued.name())
         .bind("The server stopped; the job goes on when it starts again")
@@ -122,7 +122,7 @@ impl Queue {
 
     /// Rescues jobs whose lease ran out. Returns how many.
     pub async fn rescue_expired(&self) -> Result<usize, StoreError> {
-        let expired = self.leased("SELECT * FROM jobs WHERE lease_until < ?", self.now()).await?;
+        let expired = self.leased("SELECT * FROM jobs WHERE lease_until < $1", self.now()).await?;
         self.rescue(expired).await
     }
 
@@ -130,7 +130,7 @@ impl Queue {
     /// database: then every such worker is dead. Returns how many.
     pub async fn rescue_earlier_boots(&self) -> Result<usize, StoreError> {
         let orphans =
-            self.leased("SELECT * FROM jobs WHERE lease_token IS NOT NULL AND boot_id <> ?", self.boot()).await?;
+            self.leased("SELECT * FROM jobs WHERE lease_token IS NOT NULL AND boot_id <> $1", self.boot()).await?;
         self.rescue(orphans).await
     }
 
@@ -156,7 +156,7 @@ impl Queue {
 
 /// The job behind a lease, within a transaction; none when the lease is lost.
 pub(super) async fn held(tx: &mut Connection, lease: Lease) -> Result<Option<Job>, StoreError> {
-    let row: Option<JobRow> = sqlx::query_as("SELECT * FROM jobs WHERE id = ? AND lease_token = ?")
+    let row: Option<JobRow> = sqlx::query_as("SELECT * FROM jobs WHERE id = $1 AND lease_token = $2")
         .bind(lease.job)
         .bind(lease.token)
         .fetch_optional(tx)

@@ -26,13 +26,13 @@ pub struct JobPage {
     pub total: u64,
 }
 
-const WHERE: &str = "FROM jobs WHERE user_id = ?1 AND (?2 IS NULL OR job_type = ?2) \
-     AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR track_id = ?4)";
+const WHERE: &str = "FROM jobs WHERE user_id = $1 AND ($2 IS NULL OR job_type = $2) \
+     AND ($3 IS NULL OR status = $3) AND ($4 IS NULL OR track_id = $4)";
 
 impl Queue {
     /// A job, if it is this user's.
     pub async fn job(&self, user: UserId, id: JobId) -> Result<Option<Job>, StoreError> {
-        let row: Option<JobRow> = sqlx::query_as("SELECT * FROM jobs WHERE id = ? AND user_id = ?")
+        let row: Option<JobRow> = sqlx::query_as("SELECT * FROM jobs WHERE id = $1 AND user_id = $2")
             .bind(id)
             .bind(user)
             .fetch_optional(self.store().read())
@@ -49,7 +49,7 @@ impl Queue {
     ) -> Result<JobPage, StoreError> {
         // The text is put together from constants.
         let list = sqlx::AssertSqlSafe(format!(
-            "SELECT * {WHERE} ORDER BY created_at DESC, id LIMIT ?5 OFFSET ?6"
+            "SELECT * {WHERE} ORDER BY created_at DESC, id LIMIT $5 OFFSET $6"
         ));
         let rows: Vec<JobRow> = sqlx::query_as(list)
             .bind(user)

@@ -28,18 +28,18 @@ impl Store {
 
     /// The user of that id.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        let user = sqlx::query_as("SELECT id, name FROM users WHERE id = ?").bind(id);
+        let user = sqlx::query_as("SELECT id, name FROM users WHERE id = $1").bind(id);
         Ok(user.fetch_optional(self.read()).await?)
     }
 }
 
 pub(super) async fn owner_in(tx: &mut Connection, now: Moment) -> Result<User, StoreError> {
-    sqlx::query("INSERT INTO users (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING")
+    sqlx::query("INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
         .bind(UserId::random())
         .bind(OWNER)
         .bind(now)
         .execute(&mut *tx)
         .await?;
-    let owner = sqlx::query_as("SELECT id, name FROM users WHERE name = ?").bind(OWNER);
+    let owner = sqlx::query_as("SELECT id, name FROM users WHERE name = $1").bind(OWNER);
     Ok(owner.fetch_one(&mut *tx).await?)
 }

@@ -52,7 +52,7 @@ impl Store {
         let key = NewKey { id: KeyId::random(), secret: format!("{KEY_PREFIX}{}", secret::random_hex::<24>()?) };
         let mut tx = self.write().await?;
         sqlx::query(
-            "INSERT INTO api_keys (id, user_id, name, prefix, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO api_keys (id, user_id, name, prefix, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(key.id)
         .bind(user)
@@ -69,7 +69,7 @@ impl Store {
     /// The key with this secret, if it is good; notes its use.
     pub async fn verify_key(&self, secret: &str, now: Moment) -> Result<Option<ApiKey>, StoreError> {
         let found: Option<ApiKey> =
-            sqlx::query_as("SELECT id, user_id FROM api_keys WHERE hash = ? AND revoked_at IS NULL")
+            sqlx::query_as("SELECT id, user_id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL")
                 .bind(secret::hash(secret))
                 .fetch_optional(self.read())
                 .await?;
@@ -83,7 +83,7 @@ impl Store {
     async fn note_use(&self, id: KeyId, now: Moment) -> Result<(), StoreError> {
         let stale = now - std::time::Duration::from_secs(60);
         let due: Option<(KeyId,)> = sqlx::query_as(
-            "SELECT id FROM api_keys WHERE id = ? AND (last_used_at IS NULL OR last_used_at <= ?)",
+            "SELECT id FROM api_keys WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2)",
         )
         .bind(id)
         .bind(stale)
@@ -93,7 +93,7 @@ impl Store {
             return Ok(());
         }
         let mut tx = self.write().await?;
-        sqlx::query("UPDATE api_keys SET last_used_at = ? WHERE id = ?")
+        sqlx::query("UPDATE api_keys SET last_used_at = $1 WHERE id = $2")
             .bind(now)
             .bind(id)
             .execute(&mut *tx)
@@ -113,7 +113,7 @@ impl Store {
     /// Revokes a key for good; false when there is none of that id.
     pub async fn revoke_key(&self, id: KeyId, now: Moment) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
-        let revoked = sqlx::query("UPDATE api_keys SET revoked_at = COALESCE(revoked_at, ?) WHERE id = ?")
+        let revoked = sqlx::query("UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $1) WHERE id = $2")
             .bind(now)
             .bind(id)
             .execute(&mut *tx)

@@ -20,8 +20,8 @@ impl Store {
         let link = LoginLink { token: secret::random_hex::<24>()? };
         let mut tx = self.write().await?;
         let owner = owner_in(&mut tx, now).await?;
-        sqlx::query("DELETE FROM login_links WHERE user_id = ?").bind(owner.id).execute(&mut *tx).await?;
-        sqlx::query("INSERT INTO login_links (hash, user_id, created_at) VALUES (?, ?, ?)")
+        sqlx::query("DELETE FROM login_links WHERE user_id = $1").bind(owner.id).execute(&mut *tx).await?;
+        sqlx::query("INSERT INTO login_links (hash, user_id, created_at) VALUES ($1, $2, $3)")
             .bind(secret::hash(&link.token))
             .bind(owner.id)
             .bind(now)
@@ -35,7 +35,7 @@ impl Store {
     pub async fn use_link(&self, token: &str) -> Result<Option<UserId>, StoreError> {
         let mut tx = self.write().await?;
         let used: Option<(UserId,)> =
-            sqlx::query_as("DELETE FROM login_links WHERE hash = ? RETURNING user_id")
+            sqlx::query_as("DELETE FROM login_links WHERE hash = $1 RETURNING user_id")
                 .bind(secret::hash(token))
                 .fetch_optional(&mut *tx)
                 .await?;

@@ -24,7 +24,9 @@ pub use accounts::User;
 pub use keys::{ApiKey, KeyListing, NewKey};
 pub use links::LoginLink;
 pub use outputs::{NewOutput, Output, OutputKind};
+pub(crate) use outputs::{file_url, replace_output};
 pub use tracks::{AudioFacts, NewStem, NewTrack, StemRow, Summary, TrackPage, TrackRow};
+pub(crate) use tracks::{add_stems, ensure_track, has_output, set_audio, set_summary};
 
 /// The connection that SQL of a transaction runs on.
 pub type Connection = sqlx::SqliteConnection;

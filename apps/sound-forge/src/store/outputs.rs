@@ -88,14 +88,14 @@ pub(crate) async fn replace_output(
     output: &NewOutput,
     now: Moment,
 ) -> Result<Option<LeaseToken>, StoreError> {
-    let superseded = sqlx::query("DELETE FROM outputs WHERE track_id = ? AND kind = ? RETURNING id")
+    let superseded = sqlx::query("DELETE FROM outputs WHERE track_id = $1 AND kind = $2 RETURNING id")
         .bind(output.track_id)
         .bind(output.kind.folder())
         .fetch_optional(&mut *tx)
         .await?;
     sqlx::query(
         "INSERT INTO outputs (id, kind, user_id, track_id, file, file_size, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(output.id)
     .bind(output.kind.folder())
@@ -118,7 +118,7 @@ impl Store {
         id: LeaseToken,
     ) -> Result<Option<Output>, StoreError> {
         let output = sqlx::query_as(
-            "SELECT id, user_id, file, file_size FROM outputs WHERE id = ? AND kind = ? AND user_id = ?",
+            "SELECT id, user_id, file, file_size FROM outputs WHERE id = $1 AND kind = $2 AND user_id = $3",
         )
         .bind(id)
         .bind(kind.folder())
@@ -133,7 +133,7 @@ impl Store {
         kind: OutputKind,
     ) -> Result<Option<Output>, StoreError> {
         let output = sqlx::query_as(
-            "SELECT id, user_id, file, file_size FROM outputs WHERE track_id = ? AND kind = ?",
+            "SELECT id, user_id, file, file_size FROM outputs WHERE track_id = $1 AND kind = $2",
         )
         .bind(track)
         .bind(kind.folder());
@@ -142,7 +142,7 @@ impl Store {
 
     /// The folders of all outputs of a kind.
     pub async fn output_folders(&self, kind: OutputKind) -> Result<Vec<LeaseToken>, StoreError> {
-        let ids: Vec<(LeaseToken,)> = sqlx::query_as("SELECT id FROM outputs WHERE kind = ?")
+        let ids: Vec<(LeaseToken,)> = sqlx::query_as("SELECT id FROM outputs WHERE kind = $1")
             .bind(kind.folder())
             .fetch_all(self.read())
             .await?;

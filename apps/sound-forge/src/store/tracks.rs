@@ -125,7 +125,7 @@ pub(crate) async fn ensure_track(
 ) -> Result<(TrackRow, bool), StoreError> {
     let made = sqlx::query(
         "INSERT INTO tracks (id, user_id, title, source_url, created_at, updated_at) \
-         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (user_id, source_url) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, source_url) DO NOTHING",
     )
     .bind(TrackId::random())
     .bind(track.user_id)
@@ -135,7 +135,7 @@ pub(crate) async fn ensure_track(
     .bind(now)
     .execute(&mut *tx)
     .await?;
-    let row = sqlx::query_as(select("WHERE t.user_id = ? AND t.source_url = ?"))
+    let row = sqlx::query_as(select("WHERE t.user_id = $1 AND t.source_url = $2"))
         .bind(track.user_id)
         .bind(&track.source_url)
         .fetch_one(&mut *tx)
@@ -151,8 +151,8 @@ pub(crate) async fn set_audio(
     now: Moment,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE tracks SET format = ?, sample_rate = ?, channels = ?, duration_ms = ?, updated_at = ? \
-         WHERE id = ?",
+        "UPDATE tracks SET format = $1, sample_rate = $2, channels = $3, duration_ms = $4, updated_at = $5 \
+         WHERE id = $6",
     )
     .bind(&facts.format)
     .bind(i64::from(facts.sample_rate))
@@ -174,7 +174,7 @@ pub(crate) async fn add_stems(
     for stem in stems {
         sqlx::query(
             "INSERT INTO stems (id, output_id, user_id, track_id, stem, file, file_size) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(StemId::random())
         .bind(output)
@@ -196,9 +196,9 @@ pub(crate) async fn set_summary(
     output: LeaseToken,
     summary: &Summary,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM analyses WHERE track_id = ?").bind(track).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM analyses WHERE track_id = $1").bind(track).execute(&mut *tx).await?;
     sqlx::query(
-        "INSERT INTO analyses (track_id, output_id, tempo, musical_key, loudness_lufs) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO analyses (track_id, output_id, tempo, musical_key, loudness_lufs) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(track)
     .bind(output)
@@ -217,7 +217,7 @@ pub(crate) async fn has_output(
     kind: OutputKind,
 ) -> Result<bool, StoreError> {
     let found: Option<(LeaseToken,)> =
-        sqlx::query_as("SELECT id FROM outputs WHERE track_id = ? AND kind = ?")
+        sqlx::query_as("SELECT id FROM outputs WHERE track_id = $1 AND kind = $2")
             .bind(track)
             .bind(kind.folder())
             .fetch_optional(tx)
@@ -228,20 +228,20 @@ pub(crate) async fn has_output(
 impl Store {
     /// A track, if it is this user's.
     pub async fn track(&self, user: UserId, id: TrackId) -> Result<Option<TrackRow>, StoreError> {
-        let track = sqlx::query_as(select("WHERE t.id = ? AND t.user_id = ?")).bind(id).bind(user);
+        let track = sqlx::query_as(select("WHERE t.id = $1 AND t.user_id = $2")).bind(id).bind(user);
         Ok(track.fetch_optional(self.read()).await?)
     }
 
     /// A page of a user's tracks, the newest first.
     pub async fn tracks(&self, user: UserId, limit: u32, offset: u64) -> Result<TrackPage, StoreError> {
         let tracks =
-            sqlx::query_as(select("WHERE t.user_id = ? ORDER BY t.created_at DESC, t.id LIMIT ? OFFSET ?"))
+            sqlx::query_as(select("WHERE t.user_id = $1 ORDER BY t.created_at DESC, t.id LIMIT $2 OFFSET $3"))
                 .bind(user)
                 .bind(i64::from(limit))
                 .bind(i64::try_from(offset).unwrap_or(i64::MAX))
                 .fetch_all(self.read())
                 .await?;
-        let (total,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM tracks WHERE user_id = ?")
+        let (total,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM tracks WHERE user_id = $1")
             .bind(user)
             .fetch_one(self.read())
             .await?;
@@ -251,7 +251,7 @@ impl Store {
     /// The stems of a track.
     pub async fn stems(&self, track: TrackId) -> Result<Vec<StemRow>, StoreError> {
         let stems = sqlx::query_as(
-            "SELECT id, output_id, stem, file, file_size FROM stems WHERE track_id = ? ORDER BY stem",
+            "SELECT id, output_id, stem, file, file_size FROM stems WHERE track_id = $1 ORDER BY stem",
         )
         .bind(track);
         Ok(stems.fetch_all(self.read()).await?)
@@ -260,7 +260,7 @@ impl Store {
     /// A stem, if it is this user's.
     pub async fn stem(&self, user: UserId, id: StemId) -> Result<Option<StemRow>, StoreError> {
         let stem = sqlx::query_as(
-            "SELECT id, output_id, stem, file, file_size FROM stems WHERE id = ? AND user_id = ?",
+            "SELECT id, output_id, stem, file, file_size FROM stems WHERE id = $1 AND user_id = $2",
         )
         .bind(id)
         .bind(user);

@@ -211,8 +211,8 @@ impl Handshake<'_> {
 
 impl Upgrade {
     /// Speaks with the client until the connection has ended and its channels with it.
-    pub async fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(self, io: IO) {
-        WebSocket::new(io, self.connection, self.limits).run().await;
+    pub fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(self, io: IO) -> impl Future<Output = ()> + Send {
+        WebSocket::new(io, self.connection, self.limits).run()
     }
 }
 

@@ -71,6 +71,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// Runs until the client or the server closes, then ends the channels.
     pub(crate) async fn run(mut self) {
         let end = std::future::poll_fn(|cx| self.poll_open(cx)).await;
+        // Boxed, so that an open connection does not carry the room that closing takes.
+        Box::pin(self.finish(end)).await;
+    }
+
+    async fn finish(mut self, end: End) {
         let timeout = self.connection.close_timeout();
         // A client that does not take the close frame in time is dropped; nothing is lost by that.
         let _ = tokio::time::timeout(timeout, self.close(end)).await;

@@ -122,3 +122,19 @@ fn a_binary_leave_leaves() {
     client.expect(ok("1", "2", "room:bleave", json!({})));
     client.expect(crate::client::closed("1", "room:bleave"));
 }
+
+#[test]
+fn a_ref_that_is_not_utf8_is_echoed_in_bytes_and_ends_what_would_put_it_into_json() {
+    let mut client = Client::joined("room:bref2");
+    let push = |event: &str| {
+        let fields = [&[0, 1, 1, 10, event.len() as u8][..], b"1", &[0xff], b"room:bref2", event.as_bytes()];
+        fields.concat()
+    };
+    client.send_binary(&push("echo"));
+    assert_eq!(client.receive_binary(), [&[1, 1, 1, 10, 2][..], b"1", &[0xff], b"room:bref2ok"].concat());
+    client.send_binary(&push("ok"));
+    client.expect(crashed("1", "room:bref2"));
+    // The answer to a topic that is not joined is the connection's own.
+    client.send_binary(&push("ok"));
+    client.expect_close(1011);
+}

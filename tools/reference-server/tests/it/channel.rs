@@ -47,8 +47,10 @@ fn check_079_a_message_may_be_replied_to_twice() {
 #[test]
 fn check_080_an_asynchronous_reply_comes_after_other_traffic() {
     let mut client = Client::joined("room:080");
-    client.push("8", "room:080", "async", json!({"a": 1}));
-    client.push("9", "room:080", "echo", json!({"b": 2}));
+    client.send_together([
+        json!(["1", "8", "room:080", "async", {"a": 1}]),
+        json!(["1", "9", "room:080", "echo", {"b": 2}]),
+    ]);
     client.expect(ok("1", "9", "room:080", json!({"b": 2})));
     client.expect(ok("1", "8", "room:080", json!({"a": 1})));
 }
@@ -192,13 +194,7 @@ fn check_096_a_crash_leaves_other_channels_untouched() {
 #[test]
 fn check_097_a_hundred_messages_at_once_are_answered_in_order() {
     let mut client = Client::joined("room:097");
-    let bytes: Vec<u8> = (0..100)
-        .flat_map(|n| {
-            let message = json!(["1", n.to_string(), "room:097", "echo", {"n": n}]).to_string();
-            crate::wire::frame(true, crate::wire::TEXT, message.as_bytes())
-        })
-        .collect();
-    client.wire.write(&bytes);
+    client.send_together((0..100).map(|n| json!(["1", n.to_string(), "room:097", "echo", {"n": n}])));
     for n in 0..100 {
         client.expect(ok("1", n.to_string(), "room:097", json!({"n": n})));
     }

@@ -57,6 +57,13 @@ impl Client {
         self.send_text(&message.to_string());
     }
 
+    /// Sends several messages with one write, so that the server has all of them at once.
+    pub(crate) fn send_together(&mut self, messages: impl IntoIterator<Item = Value>) {
+        let frames = messages.into_iter().map(|message| message.to_string());
+        let bytes: Vec<u8> = frames.flat_map(|text| wire::frame(true, wire::TEXT, text.as_bytes())).collect();
+        self.wire.write(&bytes);
+    }
+
     pub(crate) fn send_text(&mut self, text: &str) {
         self.wire.send(wire::TEXT, text.as_bytes());
     }

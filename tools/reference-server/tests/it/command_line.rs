@@ -21,7 +21,7 @@ fn transcripts_says_what_it_is_missing() {
     let output = run(&["transcripts", "--listen", "127.0.0.1:0"]);
     assert!(!output.status.success());
     assert_eq!(output.stdout, b"");
-    for missing in ["transcripts", "not built yet", "long polling"] {
+    for missing in ["transcripts", "not built yet", "long polling", "compression", "LiveView"] {
         assert!(stderr(&output).contains(missing), "{}", stderr(&output));
     }
 }

@@ -30,6 +30,7 @@ fn phoenix_1_5_14_runs_the_scenario() {
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
+#[expect(clippy::print_stdout, reason = "the steps of the scenario are the test's output")]
 fn run(package: &str, version: &str) {
     let scenario = Path::new(CLIENTS).join("scenario.mjs");
     let mut node = Command::new("node");

@@ -107,3 +107,12 @@ fn check_115_json_in_a_binary_frame_is_accepted() {
     client.wire.send(wire::BINARY, heartbeat.as_bytes());
     client.expect(reply("phoenix", "ok", json!({}), "1"));
 }
+
+#[test]
+fn the_first_of_two_equal_members_wins() {
+    let mut client = Client::connect(V1);
+    client.send_text(
+        r#"{"topic":"phoenix","event":"heartbeat","event":"other","payload":{},"ref":"1","ref":"2"}"#,
+    );
+    client.expect(reply("phoenix", "ok", json!({}), "1"));
+}
