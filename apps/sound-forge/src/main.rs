@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use sound_forge::cli::{Cli, Command};
 use sound_forge::{keys, serve};
 use tracing_subscriber::EnvFilter;

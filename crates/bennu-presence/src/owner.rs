@@ -10,26 +10,6 @@ use thiserror::Error;
 use crate::tracker::Presence;
 use crate::view::{Meta, Presences};
 
-/// Bytes that a key may have.
-const MAX_KEY: usize = 1_024;
-
-/// Keys that official clients up to 1.7 look up on a plain JavaScript object and
-/// find there although nobody tracked them (CVE-2026-56812).
-const HOSTILE_KEYS: [&str; 12] = [
-    "__proto__",
-    "__defineGetter__",
-    "__defineSetter__",
-    "__lookupGetter__",
-    "__lookupSetter__",
-    "constructor",
-    "hasOwnProperty",
-    "isPrototypeOf",
-    "propertyIsEnumerable",
-    "toLocaleString",
-    "toString",
-    "valueOf",
-];
-
 /// Tracks keys on topics for as long as it lives. Dropping it is a leave of all of them.
 pub struct Owner {
     presence: Presence,
@@ -88,7 +68,7 @@ impl Owner {
         meta: impl Serialize,
     ) -> Result<String, TrackError> {
         let (topic, key) = (topic.as_ref(), key.into());
-        if key.is_empty() || key.len() > MAX_KEY || HOSTILE_KEYS.contains(&key.as_str()) {
+        if !Presence::accepts_key(&key) {
             return Err(TrackError::InvalidKey(key.chars().take(64).collect()));
         }
         let meta = object(meta).ok_or(TrackError::NotAnObject)?;

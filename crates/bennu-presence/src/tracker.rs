@@ -19,6 +19,26 @@ use crate::worker::{Change, Worker};
 /// The event with which changes are broadcast.
 const DIFF: &str = "presence_diff";
 
+/// Bytes that a key may have.
+const MAX_KEY: usize = 1_024;
+
+/// Keys that official clients up to 1.7 look up on a plain JavaScript object and
+/// find there although nobody tracked them (CVE-2026-56812).
+const HOSTILE_KEYS: [&str; 12] = [
+    "__proto__",
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
+
 pub(crate) type Fetch = Arc<dyn Fn(String, Presences) -> BoxFuture<'static, Presences> + Send + Sync>;
 pub(crate) type Observer = Arc<dyn Fn(&Change) + Send + Sync>;
 
@@ -70,6 +90,13 @@ impl Presence {
     #[must_use = "dropping the owner ends what it tracks"]
     pub fn owner(&self) -> Owner {
         Owner::new(self.clone(), self.0.next_owner.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether a key can be tracked: not empty, at most 1,024 bytes, and no name that
+    /// JavaScript objects have by themselves. Ask at join when a client has a say in its key.
+    #[must_use]
+    pub fn accepts_key(key: &str) -> bool {
+        !key.is_empty() && key.len() <= MAX_KEY && !HOSTILE_KEYS.contains(&key)
     }
 
     /// Who is on `topic` now, after `fetch`.

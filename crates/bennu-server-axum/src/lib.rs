@@ -23,20 +23,41 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::serve::ListenerExt as _;
 use bennu_server::{Endpoint, Upgrade};
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
 use tower_layer::Layer;
 use tower_service::Service;
+
+/// Serves `app` as sockets want it: small frames go out at once (`TCP_NODELAY`), and
+/// `connect` knows the clients' addresses.
+///
+/// For anything beyond that, such as TLS or a graceful end, call `axum::serve` or hyper
+/// as always; the application is the same.
+///
+/// # Errors
+///
+/// As `axum::serve`: none in practice, since failed accepts are tried again.
+pub async fn serve(listener: TcpListener, app: Router) -> std::io::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY is not set");
+        }
+    });
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+}
 
 /// A layer that serves the endpoint's sockets; for `Router::layer`.
 ///
 /// Give the router's service connect info (`into_make_service_with_connect_info::<SocketAddr>()`)
-/// if `connect` should know the clients' addresses.
+/// if `connect` should know the clients' addresses, and set `TCP_NODELAY`; [`serve`] does both.
 #[must_use]
 pub fn sockets(endpoint: &Endpoint) -> SocketLayer {
     SocketLayer { endpoint: endpoint.clone() }
@@ -82,11 +103,11 @@ where
         }
         let endpoint = self.endpoint.clone();
         let (parts, _) = request.into_parts();
-        Box::pin(async move { Ok(serve(&endpoint, parts).await.map(Body::from)) })
+        Box::pin(async move { Ok(answer(&endpoint, parts).await.map(Body::from)) })
     }
 }
 
-async fn serve(endpoint: &Endpoint, mut parts: Parts) -> Response<axum::body::Bytes> {
+async fn answer(endpoint: &Endpoint, mut parts: Parts) -> Response<axum::body::Bytes> {
     let on_upgrade = parts.extensions.remove::<OnUpgrade>();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let path = parts.uri.path().to_owned();

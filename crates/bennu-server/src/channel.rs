@@ -110,6 +110,7 @@ pub struct JoinRequest<A> {
     pub(crate) assigns: Arc<A>,
     pub(crate) route_value: Option<RouteValue>,
     pub(crate) transport: TransportKind,
+    pub(crate) connection_id: u64,
 }
 
 impl<A> JoinRequest<A> {
@@ -119,8 +120,11 @@ impl<A> JoinRequest<A> {
         &self.topic
     }
 
-    /// What the `*` of the route's pattern stands for: `42` when `room:*` is joined as `room:42`.
+    /// What the `*` of the route's pattern stands for: `42` when `room:*` is joined as
+    /// `room:42`, where Phoenix code matches `"room:" <> id`.
     #[must_use]
+    #[doc(alias = "id")]
+    #[doc(alias = "suffix")]
     pub fn rest(&self) -> &str {
         &self.topic[self.prefix..]
     }
@@ -147,6 +151,12 @@ impl<A> JoinRequest<A> {
     #[must_use]
     pub fn transport(&self) -> TransportKind {
         self.transport
+    }
+
+    /// A number that no other connection of this process has.
+    #[must_use]
+    pub fn connection_id(&self) -> u64 {
+        self.connection_id
     }
 }
 
@@ -351,11 +361,25 @@ pub enum TerminateReason {
 /// Why a handler failed. Every error converts into it, so `?` just works.
 ///
 /// A [`PayloadError`], the client's fault, is answered with an error reply whose
-/// reason is `invalid payload`. Any other crashes the channel: it is logged and
-/// the client gets `phx_error`.
+/// reason is `invalid payload`, and one made by [`reply`](Self::reply) with that reply.
+/// Any other crashes the channel: it is logged and the client gets `phx_error`.
 pub struct ChannelError(Box<dyn std::error::Error + Send + Sync>);
 
+/// Carries the reply that answers a message in place of a crash.
+#[derive(Debug, Error)]
+#[error("answered with an error reply")]
+struct ReplyError(Reply);
+
 impl ChannelError {
+    /// Ends the handler with an error reply of this response, and the channel goes on:
+    /// for `?` where the client asked for something that cannot be.
+    pub fn reply(response: impl IntoPayload) -> Self {
+        match Reply::new(Status::Error, response) {
+            Ok(reply) => ChannelError(Box::new(ReplyError(reply))),
+            Err(error) => ChannelError(Box::new(error)),
+        }
+    }
+
     /// A failure with this text.
     pub fn msg(text: impl Into<String>) -> Self {
         ChannelError(text.into().into())
@@ -363,6 +387,9 @@ impl ChannelError {
 
     /// The reply for the client, if the client is at fault.
     pub(crate) fn as_reply(&self) -> Option<Reply> {
+        if let Some(ReplyError(reply)) = self.0.downcast_ref() {
+            return Some(reply.clone());
+        }
         let error = self.0.downcast_ref::<PayloadError>()?;
         let response = json!({ "reason": "invalid payload", "detail": error.to_string() });
         Reply::new(Status::Error, response).ok()

@@ -130,7 +130,8 @@ impl<A> Context<A> {
     }
 
     /// What is needed to reply to the message that is being handled later, or from
-    /// another task. `None` when the client sent no ref or no message is being handled.
+    /// another task. `None` when the client sent no ref, and so waits for no reply, or
+    /// when no message is being handled.
     #[must_use]
     pub fn socket_ref(&self) -> Option<SocketRef> {
         let reference = self.core.reference.clone()?;

@@ -23,7 +23,8 @@ impl Info {
         Info(Kind::Local(Box::new(message)))
     }
 
-    /// The message, if it came over PubSub and is an `M`.
+    /// The message, if it is an `M`: one that came over PubSub, or a local one of a type
+    /// that could have. To own a local message of any type, use [`take`](Self::take).
     #[must_use]
     pub fn get<M: PubSubMessage>(&self) -> Option<&M> {
         match &self.0 {

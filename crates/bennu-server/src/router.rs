@@ -93,6 +93,7 @@ fn start<C: Channel>(start: JoinStart) -> BoxFuture<'static, JoinOutcome> {
             assigns: assigns.clone(),
             route_value: start.core.route_value.clone(),
             transport: start.transport,
+            connection_id: start.core.address.mailbox.id.owner(),
         })
         .await?;
         let cx = Context::new(start.core, assigns);

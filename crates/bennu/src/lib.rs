@@ -32,7 +32,7 @@
 //!     .socket("/socket", AllowAnonymous, channels, SocketOptions::default())
 //!     .build()?;
 //! let app = axum::Router::new().layer(bennu::axum::sockets(&endpoint));
-//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:4000").await?, app).await?;
+//! bennu::axum::serve(tokio::net::TcpListener::bind("127.0.0.1:4000").await?, app).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -45,7 +45,7 @@
 
 /// Mounting in axum or any tower service.
 pub mod axum {
-    pub use bennu_server_axum::{SocketLayer, SocketService, sockets};
+    pub use bennu_server_axum::{SocketLayer, SocketService, serve, sockets};
 }
 
 /// Who is online.
@@ -54,6 +54,9 @@ pub mod presence {
         Change, Diff, Entry, Meta, Owner, Presence, PresenceBuilder, Presences, TrackError, UpdateError,
     };
 }
+
+pub use bytes::Bytes;
+pub use http;
 
 pub use bennu_presence::Presence;
 pub use bennu_protocol::{
@@ -70,8 +73,8 @@ pub use bennu_server::{
 /// What most channels need, for `use bennu::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        AllowAnonymous, Channel, ChannelError, Channels, ConnectRequest, Connected, Context, Endpoint,
-        Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence, PubSub, Refusal,
-        Socket, SocketOptions, StopReason, TerminateReason, Topic, presence,
+        AllowAnonymous, Channel, ChannelError, Channels, CheckOrigin, ConnectRequest, Connected, Context,
+        Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence, PubSub,
+        Refusal, Socket, SocketOptions, Status, StopReason, TerminateReason, Topic, presence,
     };
 }

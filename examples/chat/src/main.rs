@@ -74,6 +74,6 @@ async fn main() -> anyhow::Result<()> {
         .route("/", get(|| async { Html(include_str!("../assets/index.html")) }))
         .route("/phoenix.mjs", get(move || async move { script }))
         .layer(bennu::axum::sockets(&endpoint));
-    axum::serve(tokio::net::TcpListener::bind("127.0.0.1:4001").await?, app).await?;
+    bennu::axum::serve(tokio::net::TcpListener::bind("127.0.0.1:4001").await?, app).await?;
     Ok(())
 }

@@ -16,9 +16,15 @@ type Answer = Result<StatusCode, (StatusCode, String)>;
 struct Broadcast {
     topic: String,
     event: String,
+    /// Absent and null are two things: null is a payload.
+    #[serde(default, deserialize_with = "present")]
     payload: Option<serde_json::Value>,
     /// Base64 of bytes, in place of `payload`.
     binary: Option<String>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]

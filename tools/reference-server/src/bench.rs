@@ -48,7 +48,7 @@ impl Channel for RoomChannel {
                 Handled::no_reply()
             }
             "shout_ack" => {
-                cx.broadcast("shout_ack", payload)?;
+                cx.broadcast("shout", payload)?;
                 Handled::ok()
             }
             _ => Handled::unknown_event(event),
@@ -58,7 +58,7 @@ impl Channel for RoomChannel {
 
 struct PresenceChannel {
     presence: presence::Owner,
-    name: Option<String>,
+    key: String,
 }
 
 impl Channel for PresenceChannel {
@@ -67,12 +67,15 @@ impl Channel for PresenceChannel {
     async fn join(request: JoinRequest<User>) -> Result<Joined<Self>, JoinRefusal> {
         let payload: Value = request.payload().parse().unwrap_or_default();
         let name = payload["name"].as_str().map(str::to_owned).or_else(|| request.assigns().id.clone());
-        Ok(Joined::new(PresenceChannel { presence: request.assigns().presence.owner(), name }))
+        let key = name.unwrap_or_else(|| request.connection_id().to_string());
+        if !Presence::accepts_key(&key) {
+            return Err(JoinRefusal::reason("invalid presence key"));
+        }
+        Ok(Joined::new(PresenceChannel { presence: request.assigns().presence.owner(), key }))
     }
 
     async fn after_join(&mut self, cx: &mut Context<User>) -> Result<(), ChannelError> {
-        let key = self.name.take().unwrap_or_else(|| cx.connection_id().to_string());
-        self.presence.track(cx.topic(), key, json!({}))?;
+        self.presence.track(cx.topic(), &self.key, json!({}))?;
         cx.push("presence_state", self.presence.list(cx.topic()).await)?;
         Ok(())
     }

@@ -183,7 +183,7 @@ impl RoomChannel {
             }
             "bcast_bin" => {
                 cx.broadcast("bmsg", Payload::binary(vec![1, 2, 3]))?;
-                Handled::ok()
+                Handled::no_reply()
             }
             "icpt" => {
                 cx.broadcast("icpt", payload)?;
@@ -219,11 +219,16 @@ impl RoomChannel {
         }
         let Tracking { key, meta } = payload.parse()?;
         let reference = match event {
-            "track" => self.presence.track(cx.topic(), key, meta)?,
-            _ => self.presence.update(cx.topic(), &key, meta)?,
+            "track" => self.presence.track(cx.topic(), key, meta).map_err(not_tracked)?,
+            _ => self.presence.update(cx.topic(), &key, meta).map_err(not_tracked)?,
         };
         Handled::reply(json!({ "ref": reference }))
     }
+}
+
+/// Keys and metas are the client's here, so what is wrong with them is too.
+fn not_tracked(error: impl std::error::Error) -> ChannelError {
+    ChannelError::reply(json!({ "reason": error.to_string() }))
 }
 
 /// The delay is the application's contract: `async` is answered after 50 ms.

@@ -32,8 +32,8 @@ impl Socket for ClientsSocket {
 
 struct RoomChannel {
     presence: presence::Owner,
-    /// The presence key that the join payload names, if any.
-    user: Option<String>,
+    /// The presence key: what the join payload names, else the connection's id.
+    key: String,
 }
 
 impl Channel for RoomChannel {
@@ -45,14 +45,17 @@ impl Channel for RoomChannel {
         }
         let payload: Value = request.payload().parse().unwrap_or_default();
         let user = payload["user"].as_str().map(str::to_owned);
-        let channel = RoomChannel { presence: request.assigns().owner(), user };
+        let key = user.unwrap_or_else(|| request.connection_id().to_string());
+        if !Presence::accepts_key(&key) {
+            return Err(JoinRefusal::reason("invalid presence key"));
+        }
+        let channel = RoomChannel { presence: request.assigns().owner(), key };
         Ok(Joined::with_response(channel, json!({ "joined": request.topic() }))?)
     }
 
     async fn after_join(&mut self, cx: &mut Context<Presence>) -> Result<(), ChannelError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let key = self.user.take().unwrap_or_else(|| cx.connection_id().to_string());
-        self.presence.track(cx.topic(), key, json!({ "online_at": now.as_secs() }))?;
+        self.presence.track(cx.topic(), &self.key, json!({ "online_at": now.as_secs() }))?;
         cx.push("presence_state", self.presence.list(cx.topic()).await)?;
         Ok(())
     }

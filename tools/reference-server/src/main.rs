@@ -56,24 +56,11 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     announce(listener.local_addr()?)?;
     let app = Router::new().merge(admin::routes(endpoint.clone())).layer(bennu::axum::sockets(&endpoint));
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let mut stopped = endpoint.clone();
     tokio::select! {
-        served = axum::serve(axum::serve::ListenerExt::tap_io(listener, no_delay), service) => served?,
-        () = stop => shut_down(&mut stopped).await,
+        served = bennu::axum::serve(listener, app) => served?,
+        () = stop => endpoint.shutdown(SHUTDOWN).await,
     }
     Ok(())
-}
-
-async fn shut_down(endpoint: &mut Endpoint) {
-    endpoint.shutdown(SHUTDOWN).await;
-}
-
-/// Small frames must not wait for the acknowledgement of the ones before.
-fn no_delay(stream: &mut tokio::net::TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY is not set");
-    }
 }
 
 /// The one line on standard output that tells that connections are accepted.

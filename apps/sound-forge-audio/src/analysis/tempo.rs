@@ -81,3 +81,20 @@ impl Periodicity {
         Candidate { bpm, score, features }
     }
 }
+
+/// The tempo chosen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) bpm: f64,
+    pub(super) confidence: f64,
+    pub(super) runner_up: Option<f64>,
+}
+
+/// x
+pub(super) fn choose(onsets: &Onsets) -> Option<Choice> {
+    let c = Periodicity::of(onsets).candidates();
+    let best = c.first()?;
+    let enough = 0.05 + 3.5 / (onsets.full.len() as f64).sqrt();
+    if best.features[0] < enough { return None; }
+    Some(Choice { bpm: best.bpm, confidence: best.features[0].clamp(0.0, 1.0), runner_up: c.get(1).map(|c| c.bpm) })
+}

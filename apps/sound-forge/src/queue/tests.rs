@@ -1,0 +1,389 @@
+//! The queue's rules, on a database of its own and a clock turned by hand.
+
+use std::time::Duration;
+
+use bennu::{PubSub, Subscription};
+
+use crate::clock::manual::ManualClock;
+use crate::ids::UserId;
+use crate::providers::Source;
+use crate::store::{AudioFacts, NewTrack, OutputKind, Summary};
+
+use super::*;
+
+/// A queue, what it stands on, and ways to play the worker.
+struct Bench {
+    queue: Queue,
+    clock: ManualClock,
+    pubsub: PubSub,
+    user: UserId,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, pubsub) = (ManualClock::new(), PubSub::local());
+        let store = Store::open_file(&folder.path().join("studio.db")).await.unwrap();
+        let user = store.owner(clock.now()).await.unwrap().id;
+        let notices = Notices::new(pubsub.clone());
+        let queue = Queue::new(store, Arc::new(clock.clone()), notices, Rules::default());
+        Self { queue, clock, pubsub, user, _folder: folder }
+    }
+
+    /// The same database after a restart of the server.
+    fn restarted(&self) -> Queue {
+        let notices = Notices::new(self.pubsub.clone());
+        Queue::new(self.queue.store().clone(), Arc::new(self.clock.clone()), notices, Rules::default())
+    }
+
+    async fn request(&self, url: &str) -> Enqueued {
+        let track = NewTrack { user_id: self.user, title: "t".to_owned(), source_url: url.to_owned() };
+        let input = JobInput::Download { source: Source::Demo { url: url.to_owned() } };
+        self.queue.enqueue_download(&track, input).await.unwrap()
+    }
+
+    async fn claim(&self, job_type: JobType) -> Option<Job> {
+        self.queue.claim(job_type).await.unwrap()
+    }
+
+    /// Claims the job that must be due.
+    async fn work_on(&self, job_type: JobType) -> (Job, Lease) {
+        let job = self.claim(job_type).await.expect("a job is due");
+        let lease = job.lease().unwrap();
+        (job, lease)
+    }
+
+    async fn job(&self, id: crate::ids::JobId) -> Job {
+        self.queue.job(self.user, id).await.unwrap().unwrap()
+    }
+
+    async fn complete(&self, lease: Lease, result: StageResult) -> Option<Job> {
+        let finished = Finished { file: "f".to_owned(), file_size: 7, result };
+        self.queue.complete(lease, &finished).await.unwrap().map(|completion| completion.job)
+    }
+
+    fn listen(&self, job: &Job) -> Subscription {
+        self.pubsub.subscribe(job_topic(job.id))
+    }
+}
+
+fn downloaded() -> StageResult {
+    let facts = AudioFacts { format: "wav".to_owned(), sample_rate: 44_100, channels: 2, duration_ms: 1 };
+    StageResult::Download(facts)
+}
+
+/// What was heard: the progress messages as (status, progress), and the names of the ends.
+fn heard(subscription: &mut Subscription) -> (Vec<(JobStatus, u8)>, Vec<&'static str>) {
+    let (mut progress, mut ends) = (Vec::new(), Vec::new());
+    while let Some(delivery) = subscription.try_recv() {
+        let delivery = delivery.unwrap();
+        progress.extend(delivery.get::<JobProgress>().map(|message| (message.status, message.progress)));
+        ends.extend(delivery.get::<JobCompleted>().map(|_| "completed"));
+        ends.extend(delivery.get::<JobFailed>().map(|_| "failed"));
+    }
+    (progress, ends)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_identical_requests_at_once_make_one_job() {
+    let bench = Arc::new(Bench::new().await);
+    let requests: Vec<_> = (0..1_000)
+        .map(|_| {
+            let bench = bench.clone();
+            tokio::spawn(async move { bench.request("demo:a").await })
+        })
+        .collect();
+    let mut made = Vec::new();
+    for request in requests {
+        made.push(request.await.unwrap());
+    }
+    assert_eq!(made.iter().filter(|enqueued| enqueued.is_new).count(), 1);
+    assert!(made.iter().all(|enqueued| enqueued.job.id == made[0].job.id));
+    let all = bench.queue.jobs(bench.user, JobFilter::default(), (10, 0)).await.unwrap();
+    assert_eq!(all.total, 1);
+    assert_eq!(bench.queue.store().tracks(bench.user, 10, 0).await.unwrap().total, 1);
+}
+
+#[tokio::test]
+async fn a_job_keeps_others_away_while_it_lives_and_for_its_window() {
+    let bench = Bench::new().await;
+    let first = bench.request("demo:a").await.job;
+    assert!(bench.request("demo:b").await.is_new, "another source is another job");
+
+    bench.clock.advance(Duration::from_secs(301));
+    assert!(!bench.request("demo:a").await.is_new, "it lives");
+
+    let (claimed, lease) = bench.work_on(JobType::Download).await;
+    assert_eq!(claimed.id, first.id);
+    bench.complete(lease, downloaded()).await.unwrap();
+    let second = bench.request("demo:a").await;
+    assert!(second.is_new, "it is finished and its window is over");
+    assert_eq!(second.job.track_id, first.track_id, "the track stays the same");
+
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    let lease = if lease.job == second.job.id { lease } else { bench.work_on(JobType::Download).await.1 };
+    bench.queue.fail(lease, Failure::permanent("no")).await.unwrap();
+    bench.clock.advance(Duration::from_secs(299));
+    assert!(!bench.request("demo:a").await.is_new, "finished, but within its window");
+}
+
+#[tokio::test]
+async fn a_cancelled_job_may_be_asked_for_again_at_once() {
+    let bench = Bench::new().await;
+    let first = bench.request("demo:a").await.job;
+    bench.queue.cancel(bench.user, first.id).await.unwrap();
+    assert!(bench.request("demo:a").await.is_new);
+}
+
+#[tokio::test]
+async fn each_stage_enqueues_the_next_in_the_transaction_that_completes_it() {
+    let bench = Bench::new().await;
+    let download = bench.request("demo:a").await.job;
+    let mut told = bench.listen(&download);
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    let download = bench.complete(lease, downloaded()).await.unwrap();
+    let result = download.result.clone().unwrap();
+    assert_eq!(result.output_path, format!("/files/downloads/{}/f", lease.token));
+    assert_eq!(heard(&mut told).1, ["completed"]);
+
+    let (processing, lease) = bench.work_on(JobType::Processing).await;
+    assert_eq!(download.next_job_id, Some(processing.id));
+    let processing = bench.complete(lease, StageResult::Processing(Vec::new())).await.unwrap();
+    let (analysis, lease) = bench.work_on(JobType::Analysis).await;
+    assert_eq!(processing.next_job_id, Some(analysis.id));
+    let analysis = bench.complete(lease, StageResult::Analysis(Summary::default())).await.unwrap();
+    assert_eq!((analysis.next_job_id, analysis.progress), (None, 100));
+    assert_eq!([download.track_id, processing.track_id], [analysis.track_id; 2]);
+}
+
+#[tokio::test]
+async fn stems_alone_are_followed_by_an_analysis_only_where_there_is_none() {
+    let bench = Bench::new().await;
+    let track = bench.request("demo:a").await.job.track_id;
+    bench.complete(bench.work_on(JobType::Download).await.1, downloaded()).await.unwrap();
+    bench.complete(bench.work_on(JobType::Processing).await.1, StageResult::Processing(vec![])).await.unwrap();
+    let analysed = StageResult::Analysis(Summary::default());
+    bench.complete(bench.work_on(JobType::Analysis).await.1, analysed).await.unwrap();
+
+    bench.clock.advance(Duration::from_secs(301));
+    let input = JobInput::Processing { engine: "dsp".to_owned(), follow_up: false };
+    bench.queue.enqueue(&NewJob { user_id: bench.user, track_id: track, input }).await.unwrap();
+    let lease = bench.work_on(JobType::Processing).await.1;
+    let again = bench.complete(lease, StageResult::Processing(vec![])).await.unwrap();
+    assert_eq!(again.next_job_id, None);
+}
+
+#[tokio::test]
+async fn only_the_last_try_fails_the_job_and_each_wait_is_stored() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let mut told = bench.listen(&job);
+    for attempt in 1..=2 {
+        let (_, lease) = bench.work_on(JobType::Download).await;
+        let job = bench.queue.fail(lease, Failure::transient("the network failed")).await.unwrap().unwrap();
+        assert_eq!((job.status, job.attempt), (JobStatus::Queued, attempt));
+        assert_eq!(job.message, format!("Try {attempt} of 3 failed: the network failed"));
+        let (_, ends) = heard(&mut told);
+        assert!(ends.is_empty(), "no end between tries");
+
+        let wait = job.run_at.since(bench.clock.now()).as_secs_f64();
+        let whole = f64::from(2_u32.pow(attempt));
+        assert!((whole * 0.74..whole * 1.26).contains(&wait), "attempt {attempt}: {wait}");
+        assert!(bench.restarted().claim(JobType::Download).await.unwrap().is_none(), "the wait outlives a restart");
+        bench.clock.advance(Duration::from_secs_f64(whole * 1.26));
+    }
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    let job = bench.queue.fail(lease, Failure::transient("the network failed")).await.unwrap().unwrap();
+    assert_eq!((job.status, job.attempt), (JobStatus::Failed, 3));
+    assert_eq!(heard(&mut told).1, ["failed"]);
+    assert!(bench.claim(JobType::Download).await.is_none());
+}
+
+#[tokio::test]
+async fn a_permanent_failure_is_not_tried_again() {
+    let bench = Bench::new().await;
+    bench.request("demo:a").await;
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    let job = bench.queue.fail(lease, Failure::permanent("no audio")).await.unwrap().unwrap();
+    assert_eq!((job.status, job.error.as_deref()), (JobStatus::Failed, Some("no audio")));
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_changes_nothing() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let (_, late) = bench.work_on(JobType::Download).await;
+    bench.clock.advance(Duration::from_secs(11));
+    assert_eq!(bench.queue.rescue_expired().await.unwrap(), 1);
+    let (_, fresh) = bench.work_on(JobType::Download).await;
+    let before = bench.job(job.id).await;
+    let mut told = bench.listen(&job);
+
+    assert!(!bench.queue.holds(late).await.unwrap());
+    assert!(!bench.queue.progress(late, 50, "late").await.unwrap());
+    assert!(bench.complete(late, downloaded()).await.is_none());
+    assert!(bench.queue.fail(late, Failure::permanent("late")).await.unwrap().is_none());
+    bench.queue.give_back(late).await.unwrap();
+    bench.queue.renew(&[late]).await.unwrap();
+    assert_eq!(bench.job(job.id).await.revision, before.revision);
+    assert_eq!(heard(&mut told), (vec![], vec![]));
+    let output = bench.queue.store().track_output(job.track_id, OutputKind::Downloads).await.unwrap();
+    assert!(output.is_none());
+
+    bench.complete(fresh, downloaded()).await.unwrap();
+    assert_eq!(heard(&mut told).1, ["completed"]);
+}
+
+#[tokio::test]
+async fn a_renewed_lease_holds_and_others_run_out() {
+    let bench = Bench::new().await;
+    bench.request("demo:a").await;
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    for _ in 0..5 {
+        bench.clock.advance(Duration::from_secs(6));
+        bench.queue.renew(&[lease]).await.unwrap();
+        assert_eq!(bench.queue.rescue_expired().await.unwrap(), 0);
+    }
+    bench.clock.advance(Duration::from_secs(11));
+    assert_eq!(bench.queue.rescue_expired().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_worker_stops_at_its_cap() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let mut told = bench.listen(&job);
+    for _ in 0..3 {
+        bench.work_on(JobType::Download).await;
+        assert!(heard(&mut told).1.is_empty());
+        // The process is gone; the next one takes over at once.
+        assert_eq!(bench.restarted().rescue_earlier_boots().await.unwrap(), 1);
+    }
+    let job = bench.job(job.id).await;
+    assert_eq!((job.status, job.attempt), (JobStatus::Failed, 3));
+    assert_eq!(heard(&mut told).1, ["failed"]);
+    assert!(bench.claim(JobType::Download).await.is_none());
+}
+
+#[tokio::test]
+async fn a_boot_does_not_rescue_its_own_jobs() {
+    let bench = Bench::new().await;
+    bench.request("demo:a").await;
+    bench.work_on(JobType::Download).await;
+    assert_eq!(bench.queue.rescue_earlier_boots().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_job_given_back_has_not_spent_its_try() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    bench.queue.progress(lease, 40, "Working").await.unwrap();
+    bench.queue.give_back(lease).await.unwrap();
+    let job = bench.job(job.id).await;
+    assert_eq!((job.status, job.attempt, job.progress), (JobStatus::Queued, 0, 0));
+    assert!(bench.claim(JobType::Download).await.is_some(), "it is due at once");
+}
+
+#[tokio::test]
+async fn cancelling_ends_a_running_job_at_once_and_its_worker_can_write_no_more() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let mut told = bench.listen(&job);
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    let cancelled = bench.queue.cancel(bench.user, job.id).await.unwrap().unwrap();
+    assert_eq!((cancelled.status, cancelled.error.as_deref()), (JobStatus::Failed, Some("cancelled")));
+    assert!(!bench.queue.holds(lease).await.unwrap());
+    assert!(bench.complete(lease, downloaded()).await.is_none());
+    // A second time tells nothing new.
+    bench.queue.cancel(bench.user, job.id).await.unwrap();
+    assert_eq!(heard(&mut told).1, ["failed"]);
+}
+
+#[tokio::test]
+async fn nobody_cancels_or_sees_what_is_not_theirs() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let stranger = UserId::random();
+    assert!(bench.queue.job(stranger, job.id).await.unwrap().is_none());
+    assert!(bench.queue.cancel(stranger, job.id).await.unwrap().is_none());
+    assert!(bench.queue.delete_track(stranger, job.track_id).await.unwrap().is_none());
+    assert_eq!(bench.job(job.id).await.status, JobStatus::Queued);
+}
+
+#[tokio::test]
+async fn progress_never_falls_within_a_try_and_starts_anew_with_the_next() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let mut told = bench.listen(&job);
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    bench.queue.progress(lease, 60, "a").await.unwrap();
+    bench.queue.progress(lease, 30, "b").await.unwrap();
+    bench.queue.fail(lease, Failure::transient("x")).await.unwrap();
+    let percents: Vec<u8> = heard(&mut told).0.into_iter().map(|(_, percent)| percent).collect();
+    assert_eq!(percents, [0, 60, 60, 0]);
+}
+
+#[tokio::test]
+async fn finished_jobs_are_forgotten_after_a_week_and_live_ones_never() {
+    let bench = Bench::new().await;
+    bench.request("demo:a").await;
+    bench.complete(bench.work_on(JobType::Download).await.1, downloaded()).await.unwrap();
+    bench.clock.advance(Duration::from_secs(7 * 24 * 3_600 - 1));
+    assert_eq!(bench.queue.prune().await.unwrap(), 0);
+    bench.clock.advance(Duration::from_secs(1));
+    assert_eq!(bench.queue.prune().await.unwrap(), 1);
+    assert!(bench.claim(JobType::Processing).await.is_some(), "the next stage still waits");
+}
+
+#[tokio::test]
+async fn deleting_a_track_ends_its_jobs_and_names_its_folders() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let lease = bench.work_on(JobType::Download).await.1;
+    let next = bench.complete(lease, downloaded()).await.unwrap().next_job_id.unwrap();
+    let mut told = bench.pubsub.subscribe(job_topic(next));
+    let deleted = bench.queue.delete_track(bench.user, job.track_id).await.unwrap().unwrap();
+    assert_eq!(deleted.folders, [(OutputKind::Downloads, lease.token)]);
+    assert_eq!(heard(&mut told).1, ["failed"]);
+    assert!(bench.queue.job(bench.user, next).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_new_output_takes_the_place_of_the_tracks_earlier_one() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let first = bench.work_on(JobType::Download).await.1;
+    bench.complete(first, downloaded()).await.unwrap();
+    bench.clock.advance(Duration::from_secs(301));
+    bench.request("demo:a").await;
+    let second = bench.work_on(JobType::Download).await.1;
+    let finished = Finished { file: "f".to_owned(), file_size: 7, result: downloaded() };
+    let completion = bench.queue.complete(second, &finished).await.unwrap().unwrap();
+    assert_eq!(completion.superseded, Some(first.token));
+    let output = bench.queue.store().track_output(job.track_id, OutputKind::Downloads).await.unwrap();
+    assert_eq!(output.unwrap().id, second.token);
+}
+
+#[tokio::test]
+async fn a_new_track_is_announced_once() {
+    let bench = Bench::new().await;
+    let mut tracks = bench.pubsub.subscribe(TRACKS_TOPIC);
+    for _ in 0..3 {
+        bench.request("demo:a").await;
+    }
+    let created = tracks.try_recv().unwrap().unwrap();
+    assert!(created.get::<TrackCreated>().is_some());
+    assert!(tracks.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn every_row_written_counts_its_revision() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let (claimed, lease) = bench.work_on(JobType::Download).await;
+    bench.queue.progress(lease, 10, "a").await.unwrap();
+    let last = bench.complete(lease, downloaded()).await.unwrap();
+    assert_eq!([job.revision, claimed.revision, last.revision], [1, 2, 4]);
+}

@@ -1,5 +1,8 @@
 //! The public face of the server, spoken to over streams in memory and on a clock that the tests own.
 
+// Helpers of tests may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
 mod backlog;
 mod channels;
 mod client;
