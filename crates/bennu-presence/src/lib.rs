@@ -1,5 +1,18 @@
 //! Presence: who is online on which topic.
 //!
+//! A channel keeps an [`Owner`] in its state: made in `join`, used in `after_join`, where
+//! the state is pushed by hand, and dropped with the channel, which is the leave.
+//!
+//! ```text
+//! async fn after_join(&mut self, cx: &mut Context<User>) -> Result<(), ChannelError> {
+//!     self.presence.track(cx.topic(), &cx.assigns().name, json!({"online_at": now}))?;
+//!     cx.push("presence_state", self.presence.list(cx.topic()).await)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The presence must be made on the endpoint's own PubSub, or its diffs reach nobody.
+//!
 //! An [`Owner`] tracks keys on topics; when it is dropped, whatever it tracked
 //! leaves. Every change is broadcast to the topic as `presence_diff`, in the
 //! shape that official Phoenix clients merge into the `presence_state` they got

@@ -117,7 +117,7 @@ impl Owner {
         self.presence.untrack(self.id, topic, &[key.to_owned()]);
     }
 
-    /// Who is on `topic` now; see [`Presence::list`].
+    /// Who is on `topic` now, whoever tracks them: the same as [`Presence::list`].
     pub async fn list(&self, topic: impl AsRef<str>) -> Presences {
         self.presence.list(topic).await
     }

@@ -108,6 +108,12 @@ impl Status {
     }
 }
 
+impl From<String> for Status {
+    fn from(text: String) -> Self {
+        Status::from(text.as_str())
+    }
+}
+
 impl From<&str> for Status {
     fn from(text: &str) -> Self {
         match text {

@@ -10,7 +10,7 @@ use crate::error::{EncodeError, PayloadError};
 /// The payload of a message: JSON text as it came or will go, or bytes.
 ///
 /// A client's JSON is validated once and then carried as it is; it is parsed
-/// only when a handler asks for a type. So an object with one key twice keeps both,
+/// only when a handler asks for a type, `serde_json::Value` included. So an object with one key twice keeps both,
 /// and it is up to each receiver which of them counts; Phoenix keeps the first.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Payload {

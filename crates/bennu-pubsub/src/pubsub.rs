@@ -13,6 +13,10 @@ use crate::subscription::Subscription;
 ///
 /// Implemented for all such types. Between nodes a message is known by the path
 /// of its Rust type, so moving the type to another module makes it a new message.
+#[diagnostic::on_unimplemented(
+    note = "a PubSub message may cross to another node: derive `Serialize` and `Deserialize` for it",
+    note = "a message that stays in this process can be sent to a channel with `ChannelRef::send`"
+)]
 pub trait PubSubMessage: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<M: Serialize + DeserializeOwned + Send + Sync + 'static> PubSubMessage for M {}
@@ -41,7 +45,10 @@ impl PubSub {
         Subscription::new(self.registry.clone(), topic.as_ref())
     }
 
-    /// Delivers `message` to everyone subscribed to `topic`.
+    /// Delivers `message` to everyone subscribed to `topic`, and returns what was delivered.
+    ///
+    /// A channel gets it in `handle_info`; it does not reach clients by itself. What clients
+    /// shall see goes through the endpoint's or a channel's `broadcast`.
     #[doc(alias = "broadcast!")]
     pub fn broadcast<M: PubSubMessage>(&self, topic: impl AsRef<str>, message: M) -> Delivery {
         self.dispatch(topic.as_ref(), None, message)

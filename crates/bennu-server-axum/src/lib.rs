@@ -54,7 +54,8 @@ pub async fn serve(listener: TcpListener, app: Router) -> std::io::Result<()> {
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
 }
 
-/// A layer that serves the endpoint's sockets; for `Router::layer`.
+/// A layer, not a router, that serves the endpoint's sockets: for `Router::layer` on the
+/// outermost router, after its routes.
 ///
 /// Give the router's service connect info (`into_make_service_with_connect_info::<SocketAddr>()`)
 /// if `connect` should know the clients' addresses, and set `TCP_NODELAY`; [`serve`] does both.

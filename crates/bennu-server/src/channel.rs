@@ -33,16 +33,16 @@ pub trait Channel: Send + Sized + 'static {
 
     /// Lets a client join the topic, or refuses.
     ///
-    /// An error that is no [`JoinRefusal`], and a panic, is answered with the
-    /// reason `join crashed`. Nothing can be pushed or broadcast yet; that
+    /// With `?`, a [`PayloadError`] refuses with the reason `invalid payload`; any other
+    /// error, and a panic, is logged and answered with the reason `join crashed`. Nothing can be pushed or broadcast yet; that
     /// belongs in [`after_join`](Self::after_join).
     fn join(
         request: JoinRequest<Self::Assigns>,
     ) -> impl Future<Output = Result<Joined<Self>, JoinRefusal>> + Send;
 
     /// Runs when the join reply is on its way and the channel is subscribed to its
-    /// topic, before any broadcast reaches the client: the place to send state of
-    /// which later broadcasts are changes.
+    /// topic: the place to send state of which broadcasts are changes. What it pushes
+    /// goes out at once; broadcasts, its own included, reach the client after it has returned.
     #[doc(alias = ":after_join")]
     fn after_join(
         &mut self,
@@ -52,7 +52,7 @@ pub trait Channel: Send + Sized + 'static {
         async { Ok(()) }
     }
 
-    /// Handles a message of the client.
+    /// Handles a message of the client. By default every event is unknown, and crashes the channel.
     fn handle_in(
         &mut self,
         event: &str,
@@ -81,6 +81,7 @@ pub trait Channel: Send + Sized + 'static {
 
     /// Handles a typed PubSub message on the own topic, anything on a topic that was
     /// subscribed to with [`Context::subscribe`], and what [`ChannelRef::send`](crate::ChannelRef::send) sent.
+    /// By default it logs that nobody handles it.
     fn handle_info(
         &mut self,
         info: Info,
@@ -177,8 +178,8 @@ impl<C> Joined<C> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] when the response has no JSON form.
-    pub fn with_response(channel: C, response: impl IntoPayload) -> Result<Self, EncodeError> {
+    /// When the response has no JSON form; the join then counts as crashed.
+    pub fn with_response(channel: C, response: impl IntoPayload) -> Result<Self, JoinRefusal> {
         Ok(Joined { channel, response: response.into_payload()? })
     }
 }
@@ -211,13 +212,16 @@ impl JoinRefusal {
 
 impl From<ChannelError> for JoinRefusal {
     fn from(error: ChannelError) -> Self {
-        JoinRefusal::Crashed(error.0)
+        match error.as_reply() {
+            Some(reply) => JoinRefusal::Refused(reply.response),
+            None => JoinRefusal::Crashed(error.0),
+        }
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for JoinRefusal {
     fn from(error: E) -> Self {
-        JoinRefusal::Crashed(Box::new(error))
+        ChannelError::from(error).into()
     }
 }
 
@@ -302,8 +306,8 @@ impl Handled {
         Ok(Handled::StopReply(reason, Reply::new(Status::Ok, response)?))
     }
 
-    /// The client sent an event that this channel does not know: the channel
-    /// crashes, as in Phoenix, and the client rejoins.
+    /// The client sent an event that this channel does not know: the channel crashes,
+    /// as in Phoenix, and the client rejoins. To answer instead, return [`Handled::error`].
     ///
     /// # Errors
     ///
@@ -361,7 +365,7 @@ pub enum TerminateReason {
 /// Why a handler failed. Every error converts into it, so `?` just works.
 ///
 /// A [`PayloadError`], the client's fault, is answered with an error reply whose
-/// reason is `invalid payload`, and one made by [`reply`](Self::reply) with that reply.
+/// reason is `invalid payload` and whose `detail` says what serde expected, and one made by [`reply`](Self::reply) with that reply.
 /// Any other crashes the channel: it is logged and the client gets `phx_error`.
 pub struct ChannelError(Box<dyn std::error::Error + Send + Sync>);
 

@@ -270,6 +270,9 @@ impl Connection {
     /// Does what a step of a channel came to. What the handler sent is in the mailbox and goes first.
     fn act(&mut self, channel: ChannelId, step: Step, cx: &mut Context<'_>) {
         self.drain_mailbox();
+        if let Some(joined) = self.joined(channel) {
+            joined.settle();
+        }
         match step {
             Step::Pending | Step::Idle | Step::Continue => {}
             Step::Accepted(response) => self.accept(channel, &response),
@@ -287,11 +290,11 @@ impl Connection {
                 self.stop(channel, reason, cx);
             }
             Step::Crashed(error) => {
-                self.log_crash(channel, &error);
+                self.log_crash("a channel crashed", channel, &error);
                 self.fail(channel, TerminateReason::Crashed, cx);
             }
             Step::Panicked(panic) => {
-                self.log_crash(channel, &panic);
+                self.log_crash("a channel crashed", channel, &panic);
                 self.fail(channel, TerminateReason::Crashed, cx);
             }
         }
@@ -301,16 +304,22 @@ impl Connection {
         let accepted = self.session.accept_join(channel, response);
         self.checked(accepted);
         self.transmit();
+        let connection = self.mailbox.id.owner();
         if let Some(joined) = self.joined(channel) {
+            tracing::debug!(connection, topic = ?&*joined.topic, "joined");
             joined.begin();
         }
     }
 
     fn refuse(&mut self, channel: ChannelId, refusal: JoinRefusal) {
         let response = match refusal {
-            JoinRefusal::Refused(response) => response,
+            JoinRefusal::Refused(response) => {
+                let topic = self.joined(channel).map(|joined| joined.topic.clone());
+                tracing::debug!(connection = self.mailbox.id.owner(), ?topic, "refused join");
+                response
+            }
             JoinRefusal::Crashed(error) => {
-                self.log_crash(channel, &error);
+                self.log_crash("join crashed", channel, &error);
                 Payload::Json(br#"{"reason":"join crashed"}"#.as_slice().into())
             }
         };
@@ -329,7 +338,7 @@ impl Connection {
                 self.finish(channel, stopped, TerminateReason::Stopped(reason), cx);
             }
             StopReason::Failure(ref text) => {
-                self.log_crash(channel, text);
+                self.log_crash("a channel crashed", channel, text);
                 self.fail(channel, TerminateReason::Stopped(reason), cx);
             }
         }
@@ -383,7 +392,7 @@ impl Connection {
         cx: &mut Context<'_>,
     ) {
         if let Err(error) = self.reply(channel, reply, reference) {
-            self.log_crash(channel, &error);
+            self.log_crash("a channel crashed", channel, &error);
             self.fail(channel, TerminateReason::Crashed, cx);
         }
     }
@@ -494,10 +503,10 @@ impl Connection {
         Some(joined)
     }
 
-    fn log_crash(&mut self, channel: ChannelId, error: &dyn std::fmt::Display) {
+    fn log_crash(&mut self, what: &str, channel: ChannelId, error: &dyn std::fmt::Display) {
         let topic = self.joined(channel).map(|joined| joined.topic.clone());
         let topic = topic.as_deref().unwrap_or_default();
-        tracing::error!(connection = self.mailbox.id.owner(), topic = ?topic, %error, "a channel crashed");
+        tracing::error!(connection = self.mailbox.id.owner(), topic = ?topic, %error, "{what}");
     }
 }
 

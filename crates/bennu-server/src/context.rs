@@ -14,7 +14,10 @@ use crate::router::RouteValue;
 /// What a channel's handlers act through: its client, its topic, its endpoint.
 ///
 /// What handlers send goes out in the order in which they sent it, and before
-/// the reply that they return.
+/// the reply that they return; only broadcasts of `after_join` wait until it has returned.
+///
+/// A context stays with its handler. For another task, take [`handle`](Self::handle) to
+/// send to this channel, or [`socket_ref`](Self::socket_ref) to reply from there.
 #[doc(alias = "socket")]
 pub struct Context<A> {
     pub(crate) core: ContextCore,

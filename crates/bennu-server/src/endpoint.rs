@@ -67,7 +67,10 @@ impl Endpoint {
         encode_result(&self.0.pubsub.broadcast(&topic, broadcast))
     }
 
-    /// Closes, with 1001, every connection whose socket has this id.
+    /// Closes, with 1001, every connection whose `connect` gave it this id
+    /// ([`Connected::with_id`](crate::Connected::with_id)); an id that nobody has is no error.
+    ///
+    /// Official clients reconnect at once: first revoke what `connect` checks.
     pub fn disconnect(&self, id: impl Into<Topic>) {
         let id = id.into();
         let broadcast = Broadcast::new(id.clone(), "disconnect", Payload::empty());
@@ -156,10 +159,12 @@ pub struct EndpointBuilder {
 #[non_exhaustive]
 pub enum BuildError {
     /// A channel's topic pattern is wrong.
-    #[error("a channel of the socket at {path:?} has a wrong topic pattern")]
+    #[error("the socket at {path:?} has a channel for {pattern:?}, which is no topic pattern")]
     TopicPattern {
         /// Where the socket is mounted.
         path: String,
+        /// The pattern.
+        pattern: String,
         /// What is wrong.
         source: TopicPatternError,
     },
@@ -201,7 +206,7 @@ impl EndpointBuilder {
         for mount in self.mounts {
             let mount = mount?;
             if mounts.iter().any(|other| other.path == mount.path) {
-                return Err(BuildError::PathTaken(mount.options.path));
+                return Err(BuildError::PathTaken(mount.base));
             }
             mounts.push(Arc::new(mount));
         }
@@ -221,11 +226,10 @@ fn mount<S: Socket>(
     routes: Vec<Route>,
     options: SocketOptions,
 ) -> Result<Mount, BuildError> {
-    let patterns = routes.iter().map(|route| route.pattern.parse());
-    let patterns: Vec<TopicPattern> = patterns
-        .collect::<Result<_, _>>()
-        .map_err(|source| BuildError::TopicPattern { path: path.to_owned(), source })?;
+    let patterns: Vec<TopicPattern> =
+        routes.iter().map(|route| pattern(path, route)).collect::<Result<_, _>>()?;
     Ok(Mount {
+        base: path.to_owned(),
         path: PathPattern::new(path, &options.path),
         socket: Box::new(socket),
         routes,
@@ -233,6 +237,11 @@ fn mount<S: Socket>(
         session: Mount::session_config(patterns, &options),
         options,
     })
+}
+
+fn pattern(path: &str, route: &Route) -> Result<TopicPattern, BuildError> {
+    let (path, pattern) = (path.to_owned(), route.pattern.clone());
+    route.pattern.parse().map_err(|source| BuildError::TopicPattern { path, pattern, source })
 }
 
 impl fmt::Debug for EndpointBuilder {

@@ -7,11 +7,27 @@ use bennu_protocol::Broadcast;
 use bennu_pubsub::{Delivery, PubSubMessage};
 
 /// A message for [`Channel::handle_info`](crate::Channel::handle_info).
+///
+/// ```
+/// # use bennu_server::{Context, Handled, HandlerResult, Info};
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Saved { revision: u64 }
+/// # struct Flush(std::time::Instant);
+/// async fn handle_info(info: Info, cx: &mut Context<()>) -> HandlerResult {
+///     if let Some(saved) = info.get::<Saved>() {
+///         cx.push("saved", saved)?; // from `pubsub.broadcast(topic, Saved { .. })`
+///     } else if let Some(broadcast) = info.broadcast() {
+///         cx.push("elsewhere", broadcast.payload())?; // from `endpoint.broadcast` on a subscribed topic
+///     } else if let Ok(Flush(_at)) = info.take::<Flush>() {
+///         // from `cx.handle().send(Flush(..))`, of any type
+///     }
+///     Handled::no_reply()
+/// }
+/// ```
 pub struct Info(Kind);
 
 enum Kind {
     Delivery(Delivery),
-    Local(Box<dyn Any + Send>),
+    Local { message: Box<dyn Any + Send>, type_name: &'static str },
 }
 
 impl Info {
@@ -19,8 +35,8 @@ impl Info {
         Info(Kind::Delivery(delivery))
     }
 
-    pub(crate) fn local(message: impl Any + Send) -> Self {
-        Info(Kind::Local(Box::new(message)))
+    pub(crate) fn local<M: Any + Send>(message: M) -> Self {
+        Info(Kind::Local { message: Box::new(message), type_name: std::any::type_name::<M>() })
     }
 
     /// The message, if it is an `M`: one that came over PubSub, or a local one of a type
@@ -29,7 +45,7 @@ impl Info {
     pub fn get<M: PubSubMessage>(&self) -> Option<&M> {
         match &self.0 {
             Kind::Delivery(delivery) => delivery.get(),
-            Kind::Local(message) => message.downcast_ref(),
+            Kind::Local { message, .. } => message.downcast_ref(),
         }
     }
 
@@ -44,7 +60,7 @@ impl Info {
     pub fn topic(&self) -> Option<&str> {
         match &self.0 {
             Kind::Delivery(delivery) => Some(delivery.topic()),
-            Kind::Local(_) => None,
+            Kind::Local { .. } => None,
         }
     }
 
@@ -55,9 +71,9 @@ impl Info {
     /// The message itself when it is something else.
     pub fn take<M: Any>(self) -> Result<M, Info> {
         match self.0 {
-            Kind::Local(message) => match message.downcast() {
+            Kind::Local { message, type_name } => match message.downcast() {
                 Ok(message) => Ok(*message),
-                Err(message) => Err(Info(Kind::Local(message))),
+                Err(message) => Err(Info(Kind::Local { message, type_name })),
             },
             Kind::Delivery(delivery) => Err(Info(Kind::Delivery(delivery))),
         }
@@ -67,7 +83,7 @@ impl Info {
     pub(crate) fn size(&self) -> usize {
         match &self.0 {
             Kind::Delivery(delivery) => delivery.size(),
-            Kind::Local(message) => size_of_val(&**message),
+            Kind::Local { message, .. } => size_of_val(&**message),
         }
     }
 }
@@ -76,7 +92,7 @@ impl fmt::Debug for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Delivery(delivery) => delivery.fmt(f),
-            Kind::Local(_) => f.write_str("Local"),
+            Kind::Local { type_name, .. } => write!(f, "Local({type_name})"),
         }
     }
 }

@@ -97,8 +97,17 @@ pub(crate) struct Joined {
     backlog_bytes: usize,
     /// Ref of the message whose handler runs or waits.
     reference: Option<Ref>,
-    /// Broadcasts wait too until `after_join` is done.
-    holds_broadcasts: bool,
+    hold: Hold,
+}
+
+/// Whether broadcasts have to wait, so that what `after_join` sends comes before all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    No,
+    /// `after_join` has not returned.
+    AfterJoin,
+    /// It has, and broadcasts that waited are still in the queue, ahead of new ones.
+    Queued,
 }
 
 enum Run {
@@ -155,7 +164,7 @@ impl Joined {
             waiting_bytes: 0,
             backlog_bytes: 0,
             reference: None,
-            holds_broadcasts: false,
+            hold: Hold::No,
         }
     }
 
@@ -172,7 +181,15 @@ impl Joined {
 
     /// Whether a broadcast has to wait behind `after_join`.
     pub(crate) fn holds_broadcasts(&self) -> bool {
-        self.holds_broadcasts
+        self.hold != Hold::No
+    }
+
+    /// Called when all that a handler sent is out of the mailbox: if that handler was
+    /// `after_join`, broadcasts need not wait for it any more.
+    pub(crate) fn settle(&mut self) {
+        if matches!(self.run, Run::Idle(_)) && self.hold != Hold::No {
+            self.hold = if self.has_frames_waiting() { Hold::Queued } else { Hold::No };
+        }
     }
 
     /// Bytes that the client sent and that no handler has taken yet.
@@ -184,7 +201,7 @@ impl Joined {
     pub(crate) fn begin(&mut self) {
         if let Run::Idle(channel) = &mut self.run {
             channel.core().subscribe_own();
-            self.holds_broadcasts = true;
+            self.hold = Hold::AfterJoin;
             self.waiting.push_front(Waiting::Input(Input::AfterJoin));
         }
     }
@@ -233,7 +250,7 @@ impl Joined {
             Waiting::Input(input) => self.start(channel, input, cx),
             Waiting::Frame(frame) => {
                 self.run = Run::Idle(channel);
-                self.holds_broadcasts = self.has_frames_waiting();
+                self.settle();
                 Step::Frame(frame)
             }
             Waiting::Leave { reference } => {
@@ -288,7 +305,6 @@ impl Joined {
             }
             Ok(Poll::Ready((channel, result))) => {
                 self.run = Run::Idle(channel);
-                self.holds_broadcasts = self.holds_broadcasts && self.has_frames_waiting();
                 self.handled(result)
             }
             Err(panic) => {

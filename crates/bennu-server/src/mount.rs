@@ -11,6 +11,8 @@ use crate::socket::AnySocket;
 
 /// One socket at one path, with options of its own.
 pub(crate) struct Mount {
+    /// Where it is mounted, as the builder was told.
+    pub(crate) base: String,
     pub(crate) path: PathPattern,
     pub(crate) socket: Box<dyn AnySocket>,
     pub(crate) routes: Vec<Route>,

@@ -165,14 +165,22 @@ impl<A> Connected<A> {
     }
 }
 
-/// A refused connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A refused connection. Every error converts into it, so `?` works in `connect`.
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
     /// Answered with 403 and nothing else.
     Unauthorized,
     /// Answered by the mount's error handler, by default with 403.
     Reason(String),
+    /// It could not be decided: logged, and answered with 500.
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Refusal::Failed(Box::new(error))
+    }
 }
 
 impl Refusal {

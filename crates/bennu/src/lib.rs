@@ -37,6 +37,9 @@
 //! # }
 //! ```
 //!
+//! bennu logs with `tracing`: without a subscriber, such as `tracing_subscriber::fmt::init()`,
+//! a channel that crashes does so in silence.
+//!
 //! - [`Socket`], [`Channel`], [`Context`]: what to write, and what to act through.
 //! - [`Endpoint`]: mounts sockets; broadcasts and disconnects from anywhere.
 //! - [`PubSub`]: typed messages between tasks, channels and workers.
@@ -73,8 +76,9 @@ pub use bennu_server::{
 /// What most channels need, for `use bennu::prelude::*`.
 pub mod prelude {
     pub use crate::{
-        AllowAnonymous, Channel, ChannelError, Channels, CheckOrigin, ConnectRequest, Connected, Context,
-        Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence, PubSub,
-        Refusal, Socket, SocketOptions, Status, StopReason, TerminateReason, Topic, presence,
+        AllowAnonymous, Channel, ChannelError, ChannelRef, Channels, CheckOrigin, ConnectRequest, Connected,
+        Context, Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence,
+        PubSub, Refusal, Socket, SocketOptions, SocketRef, Status, StopReason, TerminateReason, Topic,
+        presence,
     };
 }

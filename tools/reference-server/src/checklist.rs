@@ -115,7 +115,7 @@ impl Channel for RoomChannel {
             }
             "reply" => {
                 let payload: Value = request.payload().parse()?;
-                Ok(Joined::with_response(channel, json!({ "hello": payload }))?)
+                Joined::with_response(channel, json!({ "hello": payload }))
             }
             _ => Ok(Joined::new(channel)),
         }

@@ -50,7 +50,7 @@ impl Channel for RoomChannel {
             return Err(JoinRefusal::reason("invalid presence key"));
         }
         let channel = RoomChannel { presence: request.assigns().owner(), key };
-        Ok(Joined::with_response(channel, json!({ "joined": request.topic() }))?)
+        Joined::with_response(channel, json!({ "joined": request.topic() }))
     }
 
     async fn after_join(&mut self, cx: &mut Context<Presence>) -> Result<(), ChannelError> {

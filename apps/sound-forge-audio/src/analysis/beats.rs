@@ -14,7 +14,7 @@ const LATENCY: f64 = 0.012;
 /// to the next. Returns seconds, rising, within the track.
 pub(super) fn track(onsets: &Onsets, bpm: f64, duration: f64) -> Vec<f64> {
     let period = onsets.rate * 60.0 / bpm;
-    let curve = smoothed(&onsets.full);
+    let curve = smoothed(&accents(onsets));
     let path = best_path(&curve, period as f32);
     path.into_iter()
         .map(|frame| (frame as f64 + peak_offset(&curve, frame)) / onsets.rate + LATENCY)
@@ -62,6 +62,12 @@ fn best_path(curve: &[f32], period: f32) -> Vec<usize> {
     path
 }
 
+/// What beats are drawn to: all onsets, and kicks once more, so that beats lie
+/// on them and not on the bass or the hats between.
+fn accents(onsets: &Onsets) -> Vec<f32> {
+    onsets.full.iter().zip(&onsets.kick).map(|(full, kick)| full + kick).collect()
+}
+
 /// A curve blurred over about 50 ms, so that nearly together is together.
 fn smoothed(curve: &[f32]) -> Vec<f32> {
     const KERNEL: [f32; 5] = [0.14, 0.22, 0.28, 0.22, 0.14];
@@ -89,7 +95,8 @@ mod tests {
     use super::*;
 
     fn onsets(full: Vec<f32>) -> Onsets {
-        Onsets { rate: 100.0, low: full.clone(), mid: full.clone(), high: full.clone(), full }
+        let [low, mid, high, kick] = [0; 4].map(|_| full.clone());
+        Onsets { rate: 100.0, full, low, mid, high, kick }
     }
 
     #[test]

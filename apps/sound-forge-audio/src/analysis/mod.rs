@@ -258,12 +258,3 @@ impl Analysis {
 
 #[cfg(test)]
 mod tests;
-
-/// x
-#[doc(hidden)]
-pub fn debug(audio: &Audio) -> Vec<tempo::Candidate> {
-    let mut w = crate::Unwatched;
-    let frames = frames::Frames::of(&audio.mono(), audio.sample_rate, &mut Span::whole(&mut w)).unwrap();
-    let o = onset::Onsets::of(&frames);
-    tempo::Periodicity::of(&o).candidates()
-}

@@ -19,6 +19,9 @@ pub(super) struct Onsets {
     pub(super) mid: Vec<f32>,
     /// Above 4 kHz: hats and the noise of snares.
     pub(super) high: Vec<f32>,
+    /// Below 150 Hz, by amplitude and not by its logarithm: loud kicks stand out
+    /// from bass notes.
+    pub(super) kick: Vec<f32>,
 }
 
 impl Onsets {
@@ -36,11 +39,14 @@ impl Onsets {
             low: Vec::new(),
             mid: Vec::new(),
             high: Vec::new(),
+            kick: Vec::new(),
         };
         for at in 0..levels.len() {
             // Two frames back, since the windows of neighbours overlap by most.
-            let rises = rises(&levels[at], &levels[at.saturating_sub(2)]);
+            let before = at.saturating_sub(2);
+            let rises = rises(&levels[at], &levels[before]);
             onsets.push(&rises, &frames.centres);
+            onsets.kick.push(swell(&frames.mel[at], &frames.mel[before], &frames.centres));
         }
         onsets.finish()
     }
@@ -58,7 +64,7 @@ impl Onsets {
 
     fn finish(mut self) -> Self {
         let reach = (self.rate * 0.5) as usize;
-        for curve in [&mut self.full, &mut self.low, &mut self.mid, &mut self.high] {
+        for curve in [&mut self.full, &mut self.low, &mut self.mid, &mut self.high, &mut self.kick] {
             *curve = normalised(&above_local_mean(curve, reach));
         }
         self
@@ -73,6 +79,12 @@ fn rises(now: &[f32; BANDS], before: &[f32; BANDS]) -> [f32; BANDS] {
         *rise = (now[band] - near.iter().copied().fold(0.0, f32::max)).max(0.0);
     }
     rises
+}
+
+/// By how much the amplitude of the bass rose.
+fn swell(now: &[f32; BANDS], before: &[f32; BANDS], centres: &[f32]) -> f32 {
+    let bands = now.iter().zip(before).zip(centres).filter(|(_, hertz)| **hertz < 150.0);
+    bands.map(|((now, before), _)| (now.sqrt() - before.sqrt()).max(0.0)).sum()
 }
 
 /// What stands out of the mean of `reach` frames to both sides.

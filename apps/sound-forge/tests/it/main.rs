@@ -1,1 +1,12 @@
-//! x
+//! The studio as its users meet it: a real process on a free port, an empty data folder, and
+//! clients that know nothing of its inside.
+
+mod access;
+mod audio_files;
+mod client;
+mod hostile;
+mod page;
+mod pipeline;
+mod recovery;
+mod rest;
+mod server;

@@ -170,7 +170,7 @@ impl Handshake<'_> {
                 Ok(connected)
             }
             Ok(Err(refusal)) => {
-                tracing::debug!(vsn = request.vsn, ?duration, "refused connection");
+                tracing::debug!(vsn = request.vsn, ?duration, ?refusal, "refused connection");
                 Err(self.refuse(&refusal))
             }
             Err(_) => {
@@ -184,6 +184,10 @@ impl Handshake<'_> {
         match (refusal, &self.mount.options.error_handler) {
             (Refusal::Reason(reason), Some(handler)) => Box::new(handler(reason)),
             (Refusal::Reason(_), None) | (Refusal::Unauthorized, _) => empty(StatusCode::FORBIDDEN),
+            (Refusal::Failed(error), _) => {
+                tracing::error!(%error, "connect failed");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
-    AllowAnonymous, Channel, Channels, Context, Endpoint, Handled, HandlerResult, JoinRefusal, JoinRequest,
-    Joined, SocketOptions,
+    AllowAnonymous, Channel, ChannelError, Channels, Context, Endpoint, Handled, HandlerResult, JoinRefusal,
+    JoinRequest, Joined, SocketOptions,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -27,12 +27,16 @@ impl Channel for Room {
         let greeting = request.route_value::<&str>().copied();
         match (request.rest(), greeting) {
             ("closed", _) => Err(JoinRefusal::reason("closed")),
+            ("typed", _) => {
+                let named: Named = request.payload().parse()?;
+                Joined::with_response(Room, json!({ "hello": named.name }))
+            }
             ("broken", _) => Err(std::io::Error::other("the disk is full").into()),
             ("slow", _) => {
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 Ok(Joined::new(Room))
             }
-            (_, Some(greeting)) => Ok(Joined::with_response(Room, json!({ "greeting": greeting }))?),
+            (_, Some(greeting)) => Joined::with_response(Room, json!({ "greeting": greeting })),
             (_, None) => Ok(Joined::new(Room)),
         }
     }
@@ -48,6 +52,7 @@ impl Channel for Room {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 Handled::ok()
             }
+            "deny" => Err(ChannelError::reply(json!({ "reason": "not yours" }))),
             "fail" => Err(std::io::Error::other("the disk is full").into()),
             "echo" => Handled::reply(payload),
             _ => Handled::unknown_event(event),
@@ -68,6 +73,11 @@ async fn joins_are_answered_with_what_join_returned() {
     let mut client = Client::connect(&endpoint()).await;
     for (topic, status, response) in [
         ("room:a", "ok", json!({})),
+        (
+            "room:typed",
+            "error",
+            json!({"reason": "invalid payload", "detail": "missing field `name` at line 1 column 2"}),
+        ),
         ("room:closed", "error", json!({"reason": "closed"})),
         ("room:broken", "error", json!({"reason": "join crashed"})),
         ("greet:a", "ok", json!({"greeting": "hi"})),
@@ -87,7 +97,9 @@ async fn a_wrong_payload_is_the_clients_fault_and_the_channel_lives() {
     let reply = client.recv().await;
     assert_eq!((&reply[1], &reply[4]["status"]), (&json!("2"), &json!("error")));
     assert_eq!(reply[4]["response"]["reason"], "invalid payload");
-    client.send(json!(["1", "3", "room:a", "name", {"name": "ada"}])).await;
+    client.send(json!(["1", "3", "room:a", "deny", {}])).await;
+    assert_eq!(client.recv().await[4], json!({"status": "error", "response": {"reason": "not yours"}}));
+    client.send(json!(["1", "4", "room:a", "name", {"name": "ada"}])).await;
     assert_eq!(client.recv().await[4]["response"], json!({"hello": "ada"}));
 }
 
@@ -148,4 +160,21 @@ async fn two_endpoints_with_their_own_pubsub_do_not_hear_each_other() {
     client.hears_nothing().await;
     one.broadcast("room:a", "msg", json!({"n": 1})).unwrap();
     assert_eq!(client.recv().await, json!([null, null, "room:a", "msg", {"n": 1}]));
+}
+
+#[test]
+fn an_endpoint_that_cannot_work_is_not_built() {
+    let build = |first: &str, second: &str, pattern: &str| {
+        let channels = || Channels::new().channel::<Room>(pattern);
+        Endpoint::builder(PubSub::local())
+            .socket(first, AllowAnonymous, channels(), SocketOptions::default())
+            .socket(second, AllowAnonymous, channels(), SocketOptions::default())
+            .build()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(build("/a", "/b", "room:*"), Ok(()));
+    assert_eq!(build("/a", "/a", "room:*"), Err(r#"two sockets are mounted at "/a""#.to_owned()));
+    let wrong = r#"the socket at "/a" has a channel for "a*b", which is no topic pattern"#;
+    assert_eq!(build("/a", "/b", "a*b"), Err(wrong.to_owned()));
 }

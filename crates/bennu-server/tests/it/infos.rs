@@ -39,7 +39,11 @@ impl Channel for Follower {
         }
         cx.subscribe("news");
         cx.subscribe("news");
+        cx.broadcast("own", json!({}))?;
         cx.handle().send(Tick(std::time::Instant::now()));
+        if &**cx.topic() == "job:slow" {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         cx.push("state", json!({}))?;
         Ok(())
     }
@@ -83,6 +87,7 @@ async fn joined(endpoint: &Endpoint) -> Client {
     let mut client = Client::connect(endpoint).await;
     client.join("job:1").await;
     assert_eq!(client.recv_event().await, "state");
+    assert_eq!(client.recv_event().await, "own");
     assert_eq!(client.recv().await[4], json!({"in_the_past": true}));
     client
 }
@@ -129,11 +134,13 @@ async fn broadcasts_wait_for_after_join_and_keep_their_order() {
         endpoint.broadcast("job:slow", "change", json!({ "n": n })).unwrap();
     }
     client.hears_nothing().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(client.recv_event().await, "state");
+    // The order of the broadcasts, with the one of after_join itself in its second half.
     for n in 0..3 {
         assert_eq!(client.recv().await[4], json!({ "n": n }));
     }
+    assert_eq!(client.recv_event().await, "own");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, broadcast, closed, ok};
+use crate::client::{Client, V2, broadcast, closed, ok};
+use crate::server::clients as clients_application;
 
 /// Tracks or updates `key`, and returns the new `phx_ref` and the diff that this client gets,
 /// whichever comes first.
@@ -115,4 +116,34 @@ fn a_phx_ref_has_sixteen_characters() {
     let mut client = Client::joined(topic);
     let (reference, _) = track(&mut client, topic, "track", "u1", json!({}));
     assert_eq!(reference.len(), 16, "{reference}");
+}
+
+#[test]
+fn a_joining_client_gets_the_state_before_any_diff() {
+    let mut clients: Vec<Client> = Vec::new();
+    for user in ["ada", "bob", "eve"] {
+        let mut client = Client::connect_to(clients_application(), V2);
+        client.send(json!(["1", "1", "room:state", "phx_join", {"user": user}]));
+        client.expect(ok("1", "1", "room:state", json!({"joined": "room:state"})));
+        let state = client.receive();
+        assert_eq!((&state[3], &state[0]), (&json!("presence_state"), &json!("1")));
+        assert!(state[4][user]["metas"][0]["online_at"].is_u64(), "{state}");
+        let diff = client.receive();
+        assert_eq!((&diff[3], diff[4]["joins"].get(user).is_some()), (&json!("presence_diff"), true));
+        clients.push(client);
+    }
+}
+
+#[test]
+fn a_key_that_javascript_objects_have_is_refused_and_does_not_crash_the_channel() {
+    for user in ["__proto__", "constructor", ""] {
+        let mut client = Client::connect_to(clients_application(), V2);
+        client.send(json!(["1", "1", "room:keys", "phx_join", {"user": user}]));
+        assert_eq!(client.receive()[4]["response"], json!({"reason": "invalid presence key"}), "{user}");
+    }
+    let mut client = Client::joined("room:keys");
+    client.push("2", "room:keys", "track", json!({"key": "__proto__", "meta": {}}));
+    assert_eq!(client.receive()[4]["status"], "error");
+    client.push("3", "room:keys", "echo", json!({}));
+    client.expect(ok("1", "3", "room:keys", json!({})));
 }

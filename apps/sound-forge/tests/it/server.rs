@@ -1,0 +1,169 @@
+//! A server process with a data folder of its own, and requests to it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+
+/// What a data folder outlives: several runs of the server.
+pub(crate) struct Folder {
+    root: tempfile::TempDir,
+}
+
+/// One run of the server.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) url: String,
+    pub(crate) login_link: String,
+    pub(crate) key: String,
+    http: reqwest::Client,
+}
+
+/// An answer of the REST interface.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self { root: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The data folder itself; beside it there is room for a test's own files.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// Runs a command that ends, and returns what it prints.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sound-forge"));
+        command.args(arguments).arg("--data").arg(self.data()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn new_key(&self) -> String {
+        self.run(&["key", "create"]).trim_end().to_owned()
+    }
+
+    /// The id of the newest key.
+    pub(crate) fn newest_key_id(&self) -> String {
+        self.run(&["key", "list"]).split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// Starts the server and waits until it listens.
+    pub(crate) fn serve(&self, options: &[&str]) -> Server {
+        let key = self.new_key();
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.args(options).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.env("SOUND_FORGE_LOG", "error").env("SOUND_FORGE_RETRY_DELAY", "20");
+        let mut process = command.spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let url = lines.next().unwrap().strip_prefix("listening on ").unwrap().to_owned();
+        let login_link = lines.next().unwrap().rsplit_once(' ').unwrap().1.to_owned();
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        Server { process, url, login_link, key, http: http.build().unwrap() }
+    }
+
+    /// The names of everything in a folder below the data folder.
+    pub(crate) fn entries(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.data().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Asserts that no audio, whole or half, lies anywhere.
+    pub(crate) fn assert_no_files(&self) {
+        for folder in ["tmp", "uploads", "downloads", "stems", "analysis"] {
+            assert_eq!(self.entries(folder), Vec::<String>::new(), "{folder}");
+        }
+    }
+}
+
+impl Server {
+    /// A request with the owner's key.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.key)
+    }
+
+    /// A request of somebody unknown.
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        answer(self.request(Method::POST, path).body(body.to_string()).header("content-type", "application/json"))
+            .await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        answer(self.request(Method::DELETE, path)).await
+    }
+
+    /// Asks for a download; the job as it was answered.
+    pub(crate) async fn download(&self, url: &str) -> Value {
+        let answer = self.post("/api/download/track", serde_json::json!({ "url": url })).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+        answer.body["data"].clone()
+    }
+
+    /// Sends a file as a browser does.
+    pub(crate) async fn upload(&self, name: &str, content: &[u8]) -> Answer {
+        let boundary = "----a-boundary-of-the-test";
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: audio/mpeg\r\n\r\n"
+        );
+        let body = [head.as_bytes(), content, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        answer(self.request(Method::POST, "/api/tracks").header("content-type", content_type).body(body)).await
+    }
+
+    pub(crate) fn socket_url(&self, vsn: &str, token: &str) -> String {
+        format!("{}/socket/websocket?vsn={vsn}&token={token}", self.url.replace("http:", "ws:"))
+    }
+
+    /// Kills the process as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Asks the process to stop, and returns its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Gone already when the test ended it itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(crate) async fn answer(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let body = response.bytes().await.unwrap();
+    Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+}
