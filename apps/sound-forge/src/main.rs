@@ -1,5 +1,6 @@
 //! Starts the studio, or does what its command line asks for, and stops in good order.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const LEAVE_THREADS_AFTER: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let cli = Cli::parse_args();
     let filter = EnvFilter::try_from_env("SOUND_FORGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -26,6 +26,10 @@ const TRY_AGAIN_LATER: u16 = 1013;
 /// Bytes of client messages that may wait for handlers before nothing more is read.
 const MAX_WAITING: usize = 256 * 1024;
 
+/// How many handlers one turn of a connection runs, so that one that never runs out of
+/// messages does not hold up the other connections of its thread.
+const STEPS_PER_TURN: u32 = 256;
+
 /// A client's session, its channels, and what is to be sent to it.
 ///
 /// A transport feeds it with frames, calls [`poll`](Self::poll) whenever its
@@ -37,6 +41,8 @@ pub(crate) struct Connection {
     ending: Vec<BoxFuture<'static, ()>>,
     outbox: VecDeque<Frame>,
     close: Option<u16>,
+    /// Handlers that this turn may still run.
+    steps_left: u32,
     mailbox: Arc<Mailbox>,
     mount: Arc<Mount>,
     endpoint: Endpoint,
@@ -71,6 +77,7 @@ impl Connection {
             ending: Vec::new(),
             outbox: VecDeque::new(),
             close: None,
+            steps_left: STEPS_PER_TURN,
             mailbox,
             mount: start.mount,
             endpoint: start.endpoint,
@@ -78,6 +85,11 @@ impl Connection {
             socket_id: start.socket_id,
             transport: start.transport,
         }
+    }
+
+    /// Begins a turn: the transport's task is polled.
+    pub(crate) fn begin_turn(&mut self) {
+        self.steps_left = STEPS_PER_TURN;
     }
 
     /// Takes in one frame and runs what it is for.
@@ -254,6 +266,11 @@ impl Connection {
     fn run_channel(&mut self, index: usize, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         while let Some(joined) = self.channels.get_mut(index).and_then(Option::as_mut) {
+            if self.steps_left == 0 {
+                // The rest is for the next turn, which begins as soon as others had theirs.
+                cx.waker().wake_by_ref();
+                return false;
+            }
             let before = joined.backlog_bytes();
             let step = joined.step(cx);
             self.mailbox.sent(before.saturating_sub(joined.backlog_bytes()));
@@ -261,6 +278,7 @@ impl Connection {
                 break;
             }
             any = true;
+            self.steps_left -= 1;
             let channel = ChannelId { index: index as u32, generation: joined.generation };
             self.act(channel, step, cx);
         }

@@ -2,6 +2,7 @@
 //! memory and can be cancelled.
 
 use std::{
+    fmt,
     fs::File,
     io::{BufWriter, Seek, SeekFrom, Write},
     path::Path,
@@ -16,103 +17,102 @@ use flacenc::{
 };
 
 use super::{BLOCK, EncodeError, Encoding, quantised};
-use crate::{audio::Audio, progress::Span};
 
-/// The least frames a block may have (RFC 9639, section 8.2), the last excepted.
-const MIN_BLOCK: usize = 32;
-
-pub(super) fn write(
-    path: &Path,
-    audio: &Audio,
-    encoding: Encoding,
-    span: &mut Span<'_>,
-) -> Result<(), EncodeError> {
-    let mut encoder = BlockEncoder::new(audio, encoding)?;
-    let file = File::create(path).map_err(EncodeError::Write)?;
-    let mut file = BufWriter::new(file);
-    // The header holds sizes and a checksum known at the end alone; until then
-    // its place is kept.
-    file.write_all(&encoder.header()?).map_err(EncodeError::Write)?;
-    for start in (0..audio.frames()).step_by(BLOCK) {
-        span.step(start, audio.frames())?;
-        let block = encoder.block(audio, start)?;
-        file.write_all(&block).map_err(EncodeError::Write)?;
-    }
-    let header = encoder.finish()?;
-    file.seek(SeekFrom::Start(0)).map_err(EncodeError::Write)?;
-    file.write_all(&header).map_err(EncodeError::Write)?;
-    file.flush().map_err(EncodeError::Write)?;
-    Ok(span.at(1.0)?)
-}
-
-struct BlockEncoder {
+/// A FLAC file being written.
+pub(super) struct FlacWriter {
+    file: BufWriter<File>,
     config: Verified<Encoder>,
     info: StreamInfo,
     context: Context,
     buffer: FrameBuf,
     bits: u16,
     blocks: usize,
-    interleaved: Vec<i32>,
+    /// Interleaved samples that do not fill a block yet.
+    waiting: Vec<i32>,
 }
 
-impl BlockEncoder {
-    fn new(audio: &Audio, encoding: Encoding) -> Result<Self, EncodeError> {
-        let (channels, sample_rate) = (audio.channels.len(), audio.sample_rate);
+impl FlacWriter {
+    pub(super) fn create(
+        path: &Path,
+        sample_rate: u32,
+        channels: usize,
+        encoding: Encoding,
+    ) -> Result<Self, EncodeError> {
         let refused = || EncodeError::Unsupported { encoding, channels, sample_rate };
-        if sample_rate == 0 || !(1..=8).contains(&channels) || audio.frames() < MIN_BLOCK {
-            return Err(refused());
-        }
         let bits = usize::from(encoding.bits());
-        let mut info = StreamInfo::new(sample_rate as usize, channels, bits).map_err(|_| refused())?;
-        info.set_block_sizes(BLOCK, BLOCK).map_err(|_| refused())?;
-        Ok(Self {
-            config: Encoder::default().into_verified().map_err(|_| refused())?,
+        let info = StreamInfo::new(sample_rate as usize, channels, bits).map_err(|_| refused())?;
+        let config = Encoder::default().into_verified().map_err(|_| refused())?;
+        let buffer = FrameBuf::with_size(channels, BLOCK).map_err(|_| refused())?;
+        let file = BufWriter::new(File::create(path).map_err(EncodeError::Write)?);
+        let mut writer = Self {
+            file,
+            config,
             info,
             context: Context::new(bits, channels),
-            buffer: FrameBuf::with_size(channels, BLOCK).map_err(|_| refused())?,
+            buffer,
             bits: encoding.bits(),
             blocks: 0,
-            interleaved: Vec::new(),
-        })
+            waiting: Vec::with_capacity(BLOCK * channels),
+        };
+        // The header holds sizes and a checksum known at the end alone; until
+        // then its place is kept.
+        writer.write_header()?;
+        Ok(writer)
     }
 
-    /// Encodes the block of frames from `start` on.
-    fn block(&mut self, audio: &Audio, start: usize) -> Result<Vec<u8>, EncodeError> {
-        let end = audio.frames().min(start + BLOCK);
-        self.interleaved.clear();
-        for frame in start..end {
-            let frame = audio.channels.iter().map(|channel| quantised(channel[frame], self.bits));
-            self.interleaved.extend(frame);
+    pub(super) fn push(&mut self, planes: &[&[f32]]) -> Result<(), EncodeError> {
+        for frame in 0..planes.first().map_or(0, |plane| plane.len()) {
+            self.waiting.extend(planes.iter().map(|plane| quantised(plane[frame], self.bits)));
+            if self.waiting.len() == BLOCK * planes.len() {
+                self.write_block()?;
+            }
         }
-        self.buffer.fill_interleaved(&self.interleaved).map_err(refusal)?;
-        self.context.fill_interleaved(&self.interleaved).map_err(refusal)?;
-        let number = self.blocks;
-        self.blocks += 1;
-        let frame = flacenc::encode_fixed_size_frame(&self.config, &self.buffer, number, &self.info)
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), EncodeError> {
+        if !self.waiting.is_empty() {
+            self.write_block()?;
+        }
+        self.info.set_total_samples(self.context.total_samples());
+        self.info.set_md5_digest(&self.context.md5_digest());
+        self.file.seek(SeekFrom::Start(0)).map_err(EncodeError::Write)?;
+        self.write_header()?;
+        self.file.flush().map_err(EncodeError::Write)
+    }
+
+    /// Encodes what waits as one block.
+    fn write_block(&mut self) -> Result<(), EncodeError> {
+        self.buffer.fill_interleaved(&self.waiting).map_err(refusal)?;
+        self.context.fill_interleaved(&self.waiting).map_err(refusal)?;
+        self.waiting.clear();
+        let (config, number) = (&self.config, self.blocks);
+        let frame = flacenc::encode_fixed_size_frame(config, &self.buffer, number, &self.info)
             .map_err(refusal)?;
+        self.blocks += 1;
         self.info.update_frame_info(&frame);
         let mut sink = ByteSink::new();
         frame.write(&mut sink).map_err(refusal)?;
-        Ok(sink.as_slice().to_vec())
+        self.file.write_all(sink.as_slice()).map_err(EncodeError::Write)
     }
 
-    /// The stream marker and header as known so far.
-    fn header(&self) -> Result<Vec<u8>, EncodeError> {
-        let mut sink = ByteSink::new();
-        Stream::with_stream_info(self.info.clone()).write(&mut sink).map_err(refusal)?;
-        Ok(sink.as_slice().to_vec())
-    }
-
-    fn finish(&mut self) -> Result<Vec<u8>, EncodeError> {
+    /// Writes the stream marker and the header as known so far.
+    fn write_header(&mut self) -> Result<(), EncodeError> {
         // All blocks but the last have the full size, which is what counts.
         self.info.set_block_sizes(BLOCK, BLOCK).map_err(refusal)?;
-        self.info.set_total_samples(self.context.total_samples());
-        self.info.set_md5_digest(&self.context.md5_digest());
-        self.header()
+        let mut sink = ByteSink::new();
+        Stream::with_stream_info(self.info.clone()).write(&mut sink).map_err(refusal)?;
+        self.file.write_all(sink.as_slice()).map_err(EncodeError::Write)
+    }
+}
+
+impl fmt::Debug for FlacWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlacWriter").field("blocks", &self.blocks).finish_non_exhaustive()
     }
 }
 
 /// An error of the encoder, which none of our blocks should give.
-fn refusal(error: impl std::fmt::Display) -> EncodeError {
+fn refusal(error: impl fmt::Display) -> EncodeError {
     EncodeError::Write(std::io::Error::other(error.to_string()))
 }

@@ -3,7 +3,10 @@
 mod flac;
 mod wav;
 
-use std::{fmt, fs, io, path::Path};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
@@ -13,7 +16,7 @@ use crate::{
 };
 
 /// Frames handled at once while encoding.
-const BLOCK: usize = 4_096;
+pub(crate) const BLOCK: usize = 4_096;
 
 /// How samples are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,6 +80,94 @@ pub enum EncodeError {
     Cancelled(#[from] Cancelled),
 }
 
+/// A file being written. Dropped before [`finish`](Self::finish), it vanishes:
+/// nothing half-written is left.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    /// `None` once the file is finished.
+    format: Option<Format>,
+}
+
+#[derive(Debug)]
+enum Format {
+    Flac(flac::FlacWriter),
+    Wav(wav::WavFile),
+}
+
+impl Writer {
+    /// Starts a file of `channels` channels (1 to 8) at `sample_rate` hertz. An
+    /// existing file is replaced.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be made, or the format cannot hold such audio.
+    pub fn create(
+        path: &Path,
+        sample_rate: u32,
+        channels: usize,
+        encoding: Encoding,
+    ) -> Result<Self, EncodeError> {
+        if sample_rate == 0 || !(1..=8).contains(&channels) {
+            return Err(EncodeError::Unsupported { encoding, channels, sample_rate });
+        }
+        let format = match encoding {
+            Encoding::Flac16 | Encoding::Flac24 => {
+                Format::Flac(flac::FlacWriter::create(path, sample_rate, channels, encoding)?)
+            }
+            Encoding::Wav16 | Encoding::Wav24 | Encoding::WavFloat => {
+                Format::Wav(wav::WavFile::create(path, sample_rate, channels, encoding)?)
+            }
+        };
+        Ok(Self { path: path.to_owned(), format: Some(format) })
+    }
+
+    /// Appends frames: one slice per channel, all of the same length. Samples
+    /// beyond full scale are limited to it, except in floats.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn push(&mut self, planes: &[&[f32]]) -> Result<(), EncodeError> {
+        match &mut self.format {
+            Some(Format::Flac(flac)) => flac.push(planes),
+            Some(Format::Wav(wav)) => wav.push(planes),
+            None => Ok(()),
+        }
+    }
+
+    /// Completes the file and returns its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written; it is removed then.
+    pub fn finish(mut self) -> Result<u64, EncodeError> {
+        let finished = match self.format.take() {
+            Some(Format::Flac(flac)) => flac.finish(),
+            Some(Format::Wav(wav)) => wav.finish(),
+            None => Ok(()),
+        };
+        let length = finished.and_then(|()| fs::metadata(&self.path).map_err(EncodeError::Write));
+        if length.is_err() {
+            self.remove();
+        }
+        length.map(|metadata| metadata.len())
+    }
+
+    fn remove(&self) {
+        // Whatever error led here matters more than one of the removal.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.format.take().is_some() {
+            self.remove();
+        }
+    }
+}
+
 /// Writes audio to a file and returns the file's length in bytes.
 ///
 /// Samples beyond full scale are limited to it, except in floats. An existing
@@ -92,18 +183,17 @@ pub fn write(
     progress: &mut dyn Progress,
 ) -> Result<u64, EncodeError> {
     let mut span = Span::whole(progress);
-    let written = match encoding {
-        Encoding::Flac16 | Encoding::Flac24 => flac::write(path, audio, encoding, &mut span),
-        Encoding::Wav16 | Encoding::Wav24 | Encoding::WavFloat => {
-            wav::write(path, audio, encoding, &mut span)
-        }
-    };
-    let length = written.and_then(|()| fs::metadata(path).map_err(EncodeError::Write));
-    if length.is_err() {
-        // The error that led here matters more than one of the removal.
-        let _ = fs::remove_file(path);
+    let mut writer = Writer::create(path, audio.sample_rate, audio.channels.len(), encoding)?;
+    for start in (0..audio.frames()).step_by(BLOCK) {
+        span.step(start, audio.frames())?;
+        let end = audio.frames().min(start + BLOCK);
+        let planes: Vec<&[f32]> =
+            audio.channels.iter().map(|channel| &channel[start..end]).collect();
+        writer.push(&planes)?;
     }
-    length.map(|metadata| metadata.len())
+    let bytes = writer.finish()?;
+    span.at(1.0)?;
+    Ok(bytes)
 }
 
 /// A sample as an integer of `bits` bits, rounded and limited.

@@ -1,46 +1,57 @@
 //! WAV, by way of `hound`.
 
-use std::path::Path;
+use std::{fmt, fs::File, io::BufWriter, path::Path};
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 
-use super::{BLOCK, EncodeError, Encoding, quantised};
-use crate::{audio::Audio, progress::Span};
+use super::{EncodeError, Encoding, quantised};
 
-pub(super) fn write(
-    path: &Path,
-    audio: &Audio,
+/// A WAV file being written.
+pub(super) struct WavFile {
+    writer: WavWriter<BufWriter<File>>,
     encoding: Encoding,
-    span: &mut Span<'_>,
-) -> Result<(), EncodeError> {
-    let (channels, sample_rate) = (audio.channels.len(), audio.sample_rate);
-    let refused = || EncodeError::Unsupported { encoding, channels, sample_rate };
-    if sample_rate == 0 || !(1..=8).contains(&channels) {
-        return Err(refused());
+}
+
+impl WavFile {
+    pub(super) fn create(
+        path: &Path,
+        sample_rate: u32,
+        channels: usize,
+        encoding: Encoding,
+    ) -> Result<Self, EncodeError> {
+        let float = encoding == Encoding::WavFloat;
+        let spec = WavSpec {
+            channels: channels as u16,
+            sample_rate,
+            bits_per_sample: encoding.bits(),
+            sample_format: if float { SampleFormat::Float } else { SampleFormat::Int },
+        };
+        Ok(Self { writer: WavWriter::create(path, spec).map_err(failure)?, encoding })
     }
-    let float = encoding == Encoding::WavFloat;
-    let spec = WavSpec {
-        channels: channels as u16,
-        sample_rate,
-        bits_per_sample: encoding.bits(),
-        sample_format: if float { SampleFormat::Float } else { SampleFormat::Int },
-    };
-    let mut writer = WavWriter::create(path, spec).map_err(failure)?;
-    for start in (0..audio.frames()).step_by(BLOCK) {
-        span.step(start, audio.frames())?;
-        for frame in start..audio.frames().min(start + BLOCK) {
-            for channel in &audio.channels {
-                let sample = channel[frame];
-                if float {
-                    writer.write_sample(sample).map_err(failure)?;
-                } else {
-                    writer.write_sample(quantised(sample, encoding.bits())).map_err(failure)?;
+
+    pub(super) fn push(&mut self, planes: &[&[f32]]) -> Result<(), EncodeError> {
+        let bits = self.encoding.bits();
+        for frame in 0..planes.first().map_or(0, |plane| plane.len()) {
+            for plane in planes {
+                match self.encoding {
+                    Encoding::WavFloat => self.writer.write_sample(plane[frame]),
+                    _ => self.writer.write_sample(quantised(plane[frame], bits)),
                 }
+                .map_err(failure)?;
             }
         }
+        Ok(())
     }
-    writer.finalize().map_err(failure)?;
-    Ok(span.at(1.0)?)
+
+    pub(super) fn finish(self) -> Result<(), EncodeError> {
+        self.writer.finalize().map_err(failure)
+    }
+}
+
+impl fmt::Debug for WavFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WavFile").field("encoding", &self.encoding).finish_non_exhaustive()
+    }
 }
 
 fn failure(error: hound::Error) -> EncodeError {

@@ -85,6 +85,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.connection.begin_turn();
         loop {
             self.connection.poll(cx);
             if let Some(code) = self.connection.close_code() {

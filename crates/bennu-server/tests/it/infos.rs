@@ -22,6 +22,9 @@ struct Progress {
 /// Not to be serialised: goes to one channel of this process.
 struct Tick(std::time::Instant);
 
+/// Makes the channel send itself the next one.
+struct Babble;
+
 struct Follower;
 
 impl Channel for Follower {
@@ -50,6 +53,10 @@ impl Channel for Follower {
 
     async fn handle_in(&mut self, event: &str, _: Payload, cx: &mut Context<()>) -> HandlerResult {
         match event {
+            "babble" => {
+                cx.handle().send(Babble);
+                Handled::ok()
+            }
             "mute" => {
                 cx.unsubscribe("news");
                 Handled::ok()
@@ -68,8 +75,12 @@ impl Channel for Follower {
             cx.push("progress", progress)?;
         } else if let Some(broadcast) = info.broadcast() {
             cx.push("heard", json!({"topic": info.topic(), "event": broadcast.event()}))?;
-        } else if let Ok(Tick(at)) = info.take::<Tick>() {
-            cx.push("tick", json!({"in_the_past": at <= std::time::Instant::now()}))?;
+        } else {
+            match info.take::<Tick>().map_err(Info::take::<Babble>) {
+                Ok(Tick(at)) => cx.push("tick", json!({"in_the_past": at <= std::time::Instant::now()}))?,
+                Err(Ok(Babble)) => cx.handle().send(Babble),
+                Err(Err(_)) => {}
+            }
         }
         Handled::no_reply()
     }
@@ -156,4 +167,18 @@ async fn a_channel_that_ended_leaves_no_subscription() {
     client.join("job:1").await;
     client.cut().await;
     assert_eq!((subscribers("job:1"), subscribers("news")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_channel_that_never_stops_talking_to_itself_holds_up_nobody_else() {
+    let endpoint = endpoint();
+    let (mut babbler, mut other) = (joined(&endpoint).await, joined(&endpoint).await);
+    // The second join's broadcast was for both.
+    assert_eq!(babbler.recv_event().await, "own");
+    babbler.send(json!(["1", "2", "job:1", "babble", {}])).await;
+    assert_eq!(babbler.recv().await[1], "2");
+    for client in [&mut other, &mut babbler] {
+        client.send(json!([null, "3", "phoenix", "heartbeat", {}])).await;
+        assert_eq!(client.recv().await[1], "3");
+    }
 }
