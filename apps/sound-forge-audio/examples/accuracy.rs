@@ -5,7 +5,7 @@
 //! cargo run --release -p sound-forge-audio --example accuracy > docs/accuracy.md
 //! ```
 //!
-//! Tempo weights were fitted on other seeds (100 to 139), so none of these
+//! Tempo weights were fitted on other seeds (100 to 159), so none of these
 //! tracks was seen before.
 #![allow(clippy::print_stdout)]
 

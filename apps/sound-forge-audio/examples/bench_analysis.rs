@@ -26,12 +26,8 @@ fn main() -> anyhow::Result<()> {
     let path = folder.path().join("track.flac");
 
     let track = timed("synthesis", || synth::render_mix(&spec, &mut Unwatched))?;
-    timed("encoding, 24-bit flac", || {
-        encode::write(&path, &track, Encoding::Flac24, &mut Unwatched)
-    })?;
-    timed("decoding, 24-bit flac", || {
-        probe_and_decode(&path, &Limits::default(), &mut Unwatched)
-    })?;
+    timed("encoding, 24-bit flac", || encode::write(&path, &track, Encoding::Flac24, &mut Unwatched))?;
+    timed("decoding, 24-bit flac", || probe_and_decode(&path, &Limits::default(), &mut Unwatched))?;
     timed("analysis, all features", || analyse(&track, &[Feature::All], &mut Unwatched))?;
     timed("separation", || stems::separate(&track, &mut Unwatched).map(drop))?;
     timed("separation into 24-bit flac", || {

@@ -1,5 +1,8 @@
 //! No bytes make the decoder panic, hang or take much memory.
 
+// Helpers of tests are tests too, which the lint does not see.
+#![allow(clippy::unwrap_used)]
+
 use std::{fs, path::Path, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
@@ -14,8 +17,7 @@ const FIXTURES: [&str; 5] = ["tone.mp3", "tone.ogg", "tone.m4a", "tone-alac.m4a"
 /// Whole files of every kind.
 fn whole_files() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut files: Vec<Vec<u8>> =
-        FIXTURES.iter().map(|name| fs::read(folder.join(name)).unwrap()).collect();
+    let mut files: Vec<Vec<u8>> = FIXTURES.iter().map(|name| fs::read(folder.join(name)).unwrap()).collect();
     files.extend([Encoding::Flac24, Encoding::Wav16, Encoding::WavFloat].map(encoded));
     files
 }

@@ -106,7 +106,7 @@ function showTrack(track) {
   showPlayers(row, track)
   if (track.analysis) {
     showFacts(row, track)
-    showPeaks(row.querySelector(".peaks"), track.analysis.peaks)
+    showPeaks(row.querySelector(".peaks"), track.analysis.peaks, track.analysis.duration)
     showChroma(row.querySelector(".chroma"), track.analysis)
     row.querySelector(".charts").hidden = false
   }
@@ -147,6 +147,17 @@ const svg = (name, attributes) => {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name)
   Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value))
   return element
+}
+
+// Peaks are hundredths of full scale; the zoom nearest to the chart's width is drawn.
+function showPeaks(chart, zooms, duration) {
+  const { min, max } = zooms.reduce((best, zoom) =>
+    Math.abs(zoom.min.length - 600) < Math.abs(best.min.length - 600) ? zoom : best)
+  const step = 600 / max.length
+  const points = values => values.map((value, i) => `${(i * step).toFixed(1)},${(40 - value * 0.38).toFixed(1)}`)
+  const outline = [...points(max), ...points(min).reverse()]
+  chart.setAttribute("aria-label", `Waveform over ${duration.toFixed(0)} seconds`)
+  chart.replaceChildren(svg("path", { d: `M${outline.join("L")}Z` }))
 }
 
 function showChroma(chart, { chroma, key }) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sound_forge_audio::analysis::Feature;
 use thiserror::Error;
 
 use crate::data_dir::{DataDir, TempFile, content_hash};
@@ -92,7 +93,7 @@ impl Library {
         &self,
         user: UserId,
         track: TrackId,
-        features: Vec<String>,
+        features: Vec<Feature>,
     ) -> Result<Enqueued, LibraryError> {
         self.enqueue(user, track, JobInput::Analysis { features }).await
     }

@@ -29,8 +29,7 @@ pub(super) fn tempo_of(beats: &[f64]) -> Option<f64> {
     if span < 2 {
         return None;
     }
-    let mut lengths: Vec<f64> =
-        beats.windows(span + 1).map(|window| window[span] - window[0]).collect();
+    let mut lengths: Vec<f64> = beats.windows(span + 1).map(|window| window[span] - window[0]).collect();
     lengths.sort_by(f64::total_cmp);
     Some(60.0 * span as f64 / lengths[lengths.len() / 2])
 }
@@ -38,9 +37,8 @@ pub(super) fn tempo_of(beats: &[f64]) -> Option<f64> {
 /// The frames of the best sequence of beats.
 fn best_path(curve: &[f32], period: f32) -> Vec<usize> {
     let (nearest, farthest) = ((period * 0.6) as usize, (period * 1.6) as usize);
-    let costs: Vec<f32> = (0..=farthest)
-        .map(|gap| TIGHTNESS * (gap.max(1) as f32 / period).ln().powi(2))
-        .collect();
+    let costs: Vec<f32> =
+        (0..=farthest).map(|gap| TIGHTNESS * (gap.max(1) as f32 / period).ln().powi(2)).collect();
     let mut scores = vec![0.0_f32; curve.len()];
     let mut previous = vec![None; curve.len()];
     for at in 0..curve.len() {
@@ -56,8 +54,7 @@ fn best_path(curve: &[f32], period: f32) -> Vec<usize> {
     }
     let tail = curve.len().saturating_sub(period as usize + 1);
     let last = (tail..curve.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-    let mut path: Vec<usize> =
-        std::iter::successors(last, |at| previous[*at]).collect();
+    let mut path: Vec<usize> = std::iter::successors(last, |at| previous[*at]).collect();
     path.reverse();
     path
 }

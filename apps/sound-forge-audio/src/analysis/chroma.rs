@@ -40,8 +40,7 @@ impl Chromagram {
         let hop = size / 2;
         let bin_hertz = rate as f32 / size as f32;
         let spectra = spectra(mono, size, hop, bin_hertz, &mut span.part(0.0, 0.7))?;
-        let peaks: Vec<Vec<Peak>> =
-            (0..spectra.len()).map(|at| peaks(&spectra, at, bin_hertz)).collect();
+        let peaks: Vec<Vec<Peak>> = (0..spectra.len()).map(|at| peaks(&spectra, at, bin_hertz)).collect();
         let tuning = tuning(&peaks);
         span.at(1.0)?;
         Ok(Self {

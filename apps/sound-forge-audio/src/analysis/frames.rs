@@ -38,14 +38,11 @@ impl Frames {
         let size = frame_size(rate, 0.046);
         let bank = MelBank::new(rate, size);
         let mut spectrum = Spectrum::new(hann(size));
-        let mut frames = Self {
-            rate: f64::from(rate) / hop as f64,
-            centres: bank.centres.clone(),
-            ..Self::default()
-        };
+        let mut frames =
+            Self { rate: f64::from(rate) / hop as f64, centres: bank.centres.clone(), ..Self::default() };
         let mut magnitudes = Vec::new();
         for start in (0..mono.len()).step_by(hop) {
-            if frames.mel.len() % 256 == 0 {
+            if frames.mel.len().is_multiple_of(256) {
                 span.step(start, mono.len())?;
             }
             spectrum.magnitudes(mono, start as i64, &mut magnitudes);
@@ -55,11 +52,6 @@ impl Frames {
         }
         span.at(1.0)?;
         Ok(frames)
-    }
-
-    /// The number of frames.
-    pub(super) fn len(&self) -> usize {
-        self.mel.len()
     }
 
     fn push_shape(&mut self, magnitudes: &[f32], bin_hertz: f32) {
@@ -106,10 +98,7 @@ impl MelBank {
         let edge = |n: usize| hertz(low + (high - low) * n as f32 / (BANDS + 1) as f32);
         let bin_hertz = rate as f32 / size as f32;
         let band = |n: usize| triangle([edge(n), edge(n + 1), edge(n + 2)], bin_hertz, size / 2);
-        Self {
-            bands: (0..BANDS).map(band).collect(),
-            centres: (0..BANDS).map(|n| edge(n + 1)).collect(),
-        }
+        Self { bands: (0..BANDS).map(band).collect(), centres: (0..BANDS).map(|n| edge(n + 1)).collect() }
     }
 
     fn energies(&self, magnitudes: &[f32]) -> [f32; BANDS] {
@@ -162,7 +151,7 @@ mod tests {
             let mut watcher = Unwatched;
             let mono = sine(1_000.0, rate);
             let frames = Frames::of(&mono, rate, &mut Span::whole(&mut watcher)).unwrap();
-            let middle = frames.len() / 2;
+            let middle = frames.mel.len() / 2;
             assert!((frames.rate - 100.0).abs() < 0.5);
             assert!((frames.centroid[middle] - 1_000.0).abs() < 30.0, "{rate}");
             assert!((frames.rolloff[middle] - 1_000.0).abs() < 50.0, "{rate}");

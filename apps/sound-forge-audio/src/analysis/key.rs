@@ -15,12 +15,8 @@ struct Profile {
 const PROFILES: [Profile; 2] = [
     // Albrecht and Shanahan 2013: counted in 490 pieces.
     Profile {
-        major: [
-            0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081,
-        ],
-        minor: [
-            0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052,
-        ],
+        major: [0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081],
+        minor: [0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052],
     },
     // Our own: the triad first, then the scale, with the natural seventh in minor.
     Profile {
@@ -31,7 +27,7 @@ const PROFILES: [Profile; 2] = [
 
 /// What minor keys gain on major ones, in correlation: a relative major shares
 /// all notes and looks the plainer of both, while club music is mostly minor.
-const MINOR_LEAN: f64 = 0.04;
+const MINOR_LEAN: f64 = 0.02;
 
 /// A key, how sure it is, and the next best.
 #[derive(Debug, Clone, Copy, PartialEq)]

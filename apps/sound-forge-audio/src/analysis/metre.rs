@@ -38,7 +38,9 @@ pub(super) fn rhythm(onsets: &Onsets, beats: &[f64], choice: &Choice) -> Rhythm 
 fn bars(onsets: &Onsets, beats: &[f64]) -> (usize, usize) {
     let accents: Vec<f32> = beats
         .iter()
-        .map(|beat| strength(&onsets.low, onsets.rate, *beat) - 0.3 * strength(&onsets.high, onsets.rate, *beat))
+        .map(|beat| {
+            strength(&onsets.low, onsets.rate, *beat) - 0.3 * strength(&onsets.high, onsets.rate, *beat)
+        })
         .collect();
     let mean = |values: &mut dyn Iterator<Item = f32>| {
         let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));

@@ -67,15 +67,8 @@ pub enum Feature {
 
 impl Feature {
     /// Every feature, `All` included.
-    pub const EACH: [Self; 7] = [
-        Self::Tempo,
-        Self::Key,
-        Self::Energy,
-        Self::Spectral,
-        Self::Mfcc,
-        Self::Chroma,
-        Self::All,
-    ];
+    pub const EACH: [Self; 7] =
+        [Self::Tempo, Self::Key, Self::Energy, Self::Spectral, Self::Mfcc, Self::Chroma, Self::All];
 
     /// The name used in requests.
     pub fn name(self) -> &'static str {
@@ -244,8 +237,7 @@ impl Analysis {
         }
         if Feature::Chroma.is_in(features) {
             self.chroma = Some(chromagram.mean().map(|class| rounded(class, 4)));
-            self.chroma_frames =
-                Some(Series::thinned_rows(&chromagram.frames, chromagram.rate));
+            self.chroma_frames = Some(Series::thinned_rows(&chromagram.frames, chromagram.rate));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::series::rounded;
 use crate::audio::Audio;
 
 /// How many peaks the zooms have at most: an overview, a page, and a close-up.
@@ -41,7 +42,7 @@ fn zoom(mono: &[f32], rate: u32, count: usize) -> Zoom {
         hundredths(stretch.iter().copied().reduce(pick).unwrap_or(0.0))
     };
     Zoom {
-        hop: frames as f64 / f64::from(rate.max(1)),
+        hop: rounded(frames as f64 / f64::from(rate.max(1)), 9),
         min: mono.chunks(frames).map(|stretch| extreme(stretch, f32::min)).collect(),
         max: mono.chunks(frames).map(|stretch| extreme(stretch, f32::max)).collect(),
     }

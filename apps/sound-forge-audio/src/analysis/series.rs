@@ -30,7 +30,7 @@ impl<const N: usize> Series<[f64; N]> {
     /// The same for rows of several values.
     pub(super) fn thinned_rows(rows: &[[f32; N]], rate: f64) -> Self {
         let block = rows.len().div_ceil(MAX_POINTS).max(1);
-        Self { hop: block as f64 / rate, values: rows.chunks(block).map(mean).collect() }
+        Self { hop: rounded(block as f64 / rate, 9), values: rows.chunks(block).map(mean).collect() }
     }
 }
 

@@ -75,11 +75,8 @@ pub(super) fn mfcc(frames: &Frames) -> Mfcc {
 fn cepstrum(mel: &[f32; BANDS]) -> [f32; COEFFICIENTS] {
     let decibels = mel.map(|energy| 10.0 * energy.max(1e-10).log10());
     std::array::from_fn(|n| {
-        let angle = |band: usize| {
-            std::f32::consts::PI * n as f32 * (band as f32 + 0.5) / BANDS as f32
-        };
-        let sum: f32 =
-            decibels.iter().enumerate().map(|(band, level)| level * angle(band).cos()).sum();
+        let angle = |band: usize| std::f32::consts::PI * n as f32 * (band as f32 + 0.5) / BANDS as f32;
+        let sum: f32 = decibels.iter().enumerate().map(|(band, level)| level * angle(band).cos()).sum();
         let scale = if n == 0 { 1.0 } else { 2.0 };
         sum * (scale / BANDS as f32).sqrt()
     })

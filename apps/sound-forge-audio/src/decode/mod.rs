@@ -51,10 +51,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let minutes = 30;
-        Self {
-            max_duration: Duration::from_secs(minutes * 60),
-            max_frames: minutes * 60 * 48_000,
-        }
+        Self { max_duration: Duration::from_secs(minutes * 60), max_frames: minutes * 60 * 48_000 }
     }
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use symphonia::{
     core::{
-        codecs::{CodecParameters, audio::{AudioDecoder, AudioDecoderOptions}},
+        codecs::{
+            CodecParameters,
+            audio::{AudioDecoder, AudioDecoderOptions},
+        },
         errors::Error,
         formats::{
             FormatOptions, FormatReader, Track, TrackType,
@@ -61,10 +64,9 @@ impl Session {
         file.seek(SeekFrom::Start(0)).map_err(DecodeError::Read)?;
         let source = MediaSourceStream::new(Box::new(file), Default::default());
         let (hint, meta) = (Hint::new(), MetadataOptions::default());
-        let reader = guarded(container, || {
-            probe(container).probe(&hint, source, FormatOptions::default(), meta)
-        })?
-        .map_err(|error| unreadable(container, &error))?;
+        let reader =
+            guarded(container, || probe(container).probe(&hint, source, FormatOptions::default(), meta))?
+                .map_err(|error| unreadable(container, &error))?;
         let track = reader
             .default_track(TrackType::Audio)
             .ok_or_else(|| unsupported(container, "it has no audio track"))?
@@ -218,13 +220,7 @@ impl Session {
         let mut audio = Audio::new(self.rate, self.out);
         audio.sanitise();
         let (title, artist) = tags(self.reader.as_mut());
-        Decoded {
-            audio,
-            container: self.container,
-            source_channels: self.downmix.inputs(),
-            title,
-            artist,
-        }
+        Decoded { audio, container: self.container, source_channels: self.downmix.inputs(), title, artist }
     }
 
     fn frames(&self) -> u64 {
@@ -298,8 +294,7 @@ fn tags(reader: &mut dyn FormatReader) -> (Option<String>, Option<String>) {
 
 /// Runs code of the decoder's, whose panics are errors of the file.
 fn guarded<T>(container: Container, work: impl FnOnce() -> T) -> Result<T, DecodeError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|_| corrupt(container, "it made the decoder fail"))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| corrupt(container, "it made the decoder fail"))
 }
 
 fn unreadable(container: Container, error: &Error) -> DecodeError {

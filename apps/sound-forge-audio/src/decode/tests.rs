@@ -179,10 +179,9 @@ fn announcements_of_endless_audio_allocate_nothing() {
 #[test]
 fn limits_hold() {
     let path = fixture("tone.flac");
-    for limits in [
-        Limits::default().max_duration(Duration::from_millis(500)),
-        Limits::default().max_frames(1_000),
-    ] {
+    for limits in
+        [Limits::default().max_duration(Duration::from_millis(500)), Limits::default().max_frames(1_000)]
+    {
         let result = probe_and_decode(&path, &limits, &mut Unwatched);
         assert!(matches!(result, Err(DecodeError::TooLong { .. })));
     }

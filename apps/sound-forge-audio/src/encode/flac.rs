@@ -87,8 +87,8 @@ impl FlacWriter {
         self.context.fill_interleaved(&self.waiting).map_err(refusal)?;
         self.waiting.clear();
         let (config, number) = (&self.config, self.blocks);
-        let frame = flacenc::encode_fixed_size_frame(config, &self.buffer, number, &self.info)
-            .map_err(refusal)?;
+        let frame =
+            flacenc::encode_fixed_size_frame(config, &self.buffer, number, &self.info).map_err(refusal)?;
         self.blocks += 1;
         self.info.update_frame_info(&frame);
         let mut sink = ByteSink::new();

@@ -91,7 +91,7 @@ pub struct Writer {
 
 #[derive(Debug)]
 enum Format {
-    Flac(flac::FlacWriter),
+    Flac(Box<flac::FlacWriter>),
     Wav(wav::WavFile),
 }
 
@@ -113,7 +113,7 @@ impl Writer {
         }
         let format = match encoding {
             Encoding::Flac16 | Encoding::Flac24 => {
-                Format::Flac(flac::FlacWriter::create(path, sample_rate, channels, encoding)?)
+                Format::Flac(Box::new(flac::FlacWriter::create(path, sample_rate, channels, encoding)?))
             }
             Encoding::Wav16 | Encoding::Wav24 | Encoding::WavFloat => {
                 Format::Wav(wav::WavFile::create(path, sample_rate, channels, encoding)?)
@@ -187,8 +187,7 @@ pub fn write(
     for start in (0..audio.frames()).step_by(BLOCK) {
         span.step(start, audio.frames())?;
         let end = audio.frames().min(start + BLOCK);
-        let planes: Vec<&[f32]> =
-            audio.channels.iter().map(|channel| &channel[start..end]).collect();
+        let planes: Vec<&[f32]> = audio.channels.iter().map(|channel| &channel[start..end]).collect();
         writer.push(&planes)?;
     }
     let bytes = writer.finish()?;
@@ -220,13 +219,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        for encoding in [
-            Encoding::Flac16,
-            Encoding::Flac24,
-            Encoding::Wav16,
-            Encoding::Wav24,
-            Encoding::WavFloat,
-        ] {
+        for encoding in
+            [Encoding::Flac16, Encoding::Flac24, Encoding::Wav16, Encoding::Wav24, Encoding::WavFloat]
+        {
             for (channels, rate, frames) in [(1, 44_100, 9_001), (2, 48_000, 4_096 * 2 + 5)] {
                 let audio = tone(channels, rate, frames);
                 let path = folder.path().join("tone");

@@ -38,8 +38,7 @@ pub fn write(
         span.step(start, frames)?;
         let end = frames.min(start + encode::BLOCK);
         for (writer, (_, audio)) in files.writers.iter_mut().zip(stems.iter()) {
-            let planes: Vec<&[f32]> =
-                audio.channels.iter().map(|channel| &channel[start..end]).collect();
+            let planes: Vec<&[f32]> = audio.channels.iter().map(|channel| &channel[start..end]).collect();
             writer.push(&planes)?;
         }
     }
@@ -83,8 +82,7 @@ impl Files {
     fn create(audio: &Audio, folder: &Path, encoding: Encoding) -> Result<Self, EncodeError> {
         let name = |stem: Stem| folder.join(format!("{stem}.{}", encoding.extension()));
         let paths: Vec<PathBuf> = Stem::ALL.into_iter().map(name).collect();
-        let create =
-            |path: &PathBuf| Writer::create(path, audio.sample_rate, audio.channels.len(), encoding);
+        let create = |path: &PathBuf| Writer::create(path, audio.sample_rate, audio.channels.len(), encoding);
         Ok(Self { writers: paths.iter().map(create).collect::<Result<_, _>>()?, paths })
     }
 

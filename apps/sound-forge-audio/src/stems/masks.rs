@@ -91,12 +91,7 @@ impl Ownership {
     }
 }
 
-fn median_along_time(
-    frames: &VecDeque<Frame>,
-    at: usize,
-    bin: usize,
-    window: &mut Vec<f32>,
-) -> f32 {
+fn median_along_time(frames: &VecDeque<Frame>, at: usize, bin: usize, window: &mut Vec<f32>) -> f32 {
     let near = at.saturating_sub(LASTING)..(at + LASTING + 1).min(frames.len());
     window.clear();
     window.extend(near.map(|other| frames[other].magnitudes[bin]));

@@ -45,7 +45,7 @@ fn stems_add_up_to_the_track() {
 
 #[test]
 fn each_stem_is_nearer_to_its_truth_than_the_mix_is() {
-    let truth = rendered("demo:techno?seconds=12");
+    let truth = rendered("demo:dnb?seconds=12");
     let mix = truth.mix();
     let stems = separate(&mix, &mut Unwatched).unwrap();
     for (stem, audio) in stems.iter() {

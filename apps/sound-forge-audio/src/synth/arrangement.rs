@@ -21,6 +21,8 @@ pub(crate) struct Bar {
     /// Counted from 0 over the piece.
     pub(crate) index: u32,
     pub(crate) section: Section,
+    /// Bars since pitched instruments came in with this section.
+    pub(crate) phrase: u32,
     /// How far into its section the bar lies, 0 to below 1.
     pub(crate) position: f64,
     /// Whether another section follows this bar.
@@ -102,6 +104,7 @@ fn section(section: Section, start: u32, bars: u32) -> Vec<Bar> {
         .map(|bar| Bar {
             index: start + bar,
             section,
+            phrase: if section == Section::Intro { bar % bars.div_ceil(2) } else { bar },
             position: f64::from(bar) / f64::from(bars),
             closes: bar + 1 == bars,
         })

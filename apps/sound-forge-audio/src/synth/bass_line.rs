@@ -83,13 +83,7 @@ fn line(score: &Score<'_>, bar: &Bar, rng: &mut Rng) -> Vec<Note> {
 fn steps(style: Style, bar: &Bar, rng: &mut Rng) -> Vec<(f64, f64, i32)> {
     let leap = if rng.chance(0.3) { 12 } else { 0 };
     match style {
-        Style::House => vec![
-            (0.5, 0.4, 0),
-            (1.5, 0.4, 0),
-            (2.5, 0.4, leap),
-            (3.5, 0.25, 0),
-            (3.75, 0.2, 7),
-        ],
+        Style::House => vec![(0.5, 0.4, 0), (1.5, 0.4, 0), (2.5, 0.4, leap), (3.5, 0.25, 0), (3.75, 0.2, 7)],
         Style::Techno => (0..16)
             .filter(|step| step % 4 != 0)
             .map(|step| (f64::from(step) / 4.0, 0.2, if step == 14 { leap } else { 0 }))

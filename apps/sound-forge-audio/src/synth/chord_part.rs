@@ -103,9 +103,7 @@ impl Strike {
 
     fn saws(&self, pitch: f64, mut saw: Saw, style: Style) -> impl Iterator<Item = f64> + use<> {
         let (shape, cutoff) = match style {
-            Style::Dnb => {
-                (Shape { attack: 0.25, decay: 1.0, sustain: 0.8, release: 0.25 }, 1_400.0)
-            }
+            Style::Dnb => (Shape { attack: 0.25, decay: 1.0, sustain: 0.8, release: 0.25 }, 1_400.0),
             _ => (Shape { attack: 0.003, decay: 0.16, sustain: 0.35, release: 0.06 }, 2_600.0),
         };
         let hertz = frequency(pitch);

@@ -134,9 +134,7 @@ fn clap(rng: Rng) -> Vec<f64> {
                 .iter()
                 .enumerate()
                 .filter(|(_, start)| time >= **start)
-                .map(|(hand, start)| {
-                    libm::exp(-(time - start) / if hand == 3 { 0.08 } else { 0.006 })
-                })
+                .map(|(hand, start)| libm::exp(-(time - start) / if hand == 3 { 0.08 } else { 0.006 }))
                 .sum();
             saturate(1.6 * filter.next(noise.next()).band * level)
         })

@@ -108,16 +108,8 @@ const HIPHOP: [&[Row]; 3] = [
 ];
 
 const WALTZ: [&[Row]; 2] = [
-    &[
-        (Drum::Kick, "8..........."),
-        (Drum::Rim, "....4...4..."),
-        (Drum::Shaker, "4...3...3..."),
-    ],
-    &[
-        (Drum::Kick, "8..........."),
-        (Drum::Snare, "....3...4..."),
-        (Drum::Ride, "4...3...3.2."),
-    ],
+    &[(Drum::Kick, "8..........."), (Drum::Rim, "....4...4..."), (Drum::Shaker, "4...3...3...")],
+    &[(Drum::Kick, "8..........."), (Drum::Snare, "....3...4..."), (Drum::Ride, "4...3...3.2.")],
 ];
 
 /// The patterns of a style.
@@ -139,11 +131,8 @@ pub(crate) fn hits(score: &Score<'_>) -> Vec<Hit> {
     let (main, answer) = (rng.below(choices.len()), rng.below(choices.len()));
     let mut hits = Vec::new();
     for bar in &score.bars {
-        let chosen = if bar.index % 4 == 3 || bar.section == Section::Drop && bar.is_late() {
-            answer
-        } else {
-            main
-        };
+        let chosen =
+            if bar.index % 4 == 3 || bar.section == Section::Drop && bar.is_late() { answer } else { main };
         for row in choices[chosen] {
             hits.extend(strokes(score, bar, row, &mut rng));
         }

@@ -67,8 +67,7 @@ impl Chord {
     /// The chord's pitches in the octave above `lowest`, in rising order.
     pub(crate) fn voicing(&self, key: Key, lowest: i32) -> Vec<i32> {
         let root = i32::from(key.tonic()) + self.root;
-        let mut pitches: Vec<i32> =
-            self.notes.iter().map(|note| pitch_from(lowest, root + note)).collect();
+        let mut pitches: Vec<i32> = self.notes.iter().map(|note| pitch_from(lowest, root + note)).collect();
         pitches.sort_unstable();
         pitches
     }

@@ -17,8 +17,7 @@ use super::{
 const LOWEST: i32 = 60;
 
 /// Formants of three sung vowels (a, e, o), in hertz (Peterson and Barney 1952).
-const VOWELS: [[f64; 3]; 3] =
-    [[730.0, 1_090.0, 2_440.0], [530.0, 1_840.0, 2_480.0], [570.0, 840.0, 2_410.0]];
+const VOWELS: [[f64; 3]; 3] = [[730.0, 1_090.0, 2_440.0], [530.0, 1_840.0, 2_480.0], [570.0, 840.0, 2_410.0]];
 
 /// A note of the motif: place and length in beats, step of the scale.
 #[derive(Clone, Copy)]
@@ -35,9 +34,9 @@ pub(crate) fn play(score: &Score<'_>, frames: usize) -> Bus {
     let motifs = [motif(score, &mut rng), motif(score, &mut rng)];
     for bar in score.bars.iter().filter(|bar| bar.has_lead()) {
         // Four bars are a phrase: twice the motif, the answer, and home.
-        let motif = &motifs[usize::from(bar.index % 4 == 2)];
+        let motif = &motifs[usize::from(bar.phrase % 4 == 2)];
         for (place, note) in motif.iter().enumerate() {
-            let last = bar.index % 4 == 3 && place + 1 == motif.len();
+            let last = bar.phrase % 4 == 3 && place + 1 == motif.len();
             let pitch = pitch(score, if last { 0 } else { note.degree });
             let beat = score.first_beat(bar) + note.at;
             let seconds = score.tempo.time(beat + note.length) - score.tempo.time(beat);
@@ -54,16 +53,14 @@ pub(crate) fn play(score: &Score<'_>, frames: usize) -> Bus {
 /// One bar of melody: a walk on the scale in the rhythm of the style.
 fn motif(score: &Score<'_>, rng: &mut Rng) -> Vec<Note> {
     let rhythms: &[&[(f64, f64)]] = match score.spec.style() {
-        Style::House => &[
-            &[(0.0, 0.5), (0.75, 0.5), (1.5, 0.9), (3.0, 0.8)],
-            &[(0.5, 0.9), (1.5, 0.4), (2.0, 1.5)],
-        ],
+        Style::House => {
+            &[&[(0.0, 0.5), (0.75, 0.5), (1.5, 0.9), (3.0, 0.8)], &[(0.5, 0.9), (1.5, 0.4), (2.0, 1.5)]]
+        }
         Style::Techno => &[&[(0.0, 0.3), (1.5, 0.3), (3.0, 0.3)], &[(0.75, 0.25), (2.25, 0.5)]],
         Style::Dnb => &[&[(0.0, 1.4), (1.5, 0.9), (2.5, 1.4)], &[(0.0, 2.8), (3.0, 0.9)]],
-        Style::Hiphop => &[
-            &[(0.5, 0.4), (1.0, 0.4), (1.5, 0.9), (2.75, 0.5)],
-            &[(0.0, 0.7), (0.75, 0.2), (1.0, 1.5)],
-        ],
+        Style::Hiphop => {
+            &[&[(0.5, 0.4), (1.0, 0.4), (1.5, 0.9), (2.75, 0.5)], &[(0.0, 0.7), (0.75, 0.2), (1.0, 1.5)]]
+        }
         Style::Waltz => &[&[(0.0, 1.9), (2.0, 0.9)], &[(0.0, 0.9), (1.0, 0.9), (2.0, 0.9)]],
     };
     let mut degree = [0, 2, 3][rng.below(3)];
@@ -87,12 +84,7 @@ fn pitch(score: &Score<'_>, degree: i32) -> f64 {
 }
 
 /// One sung note: a buzzing source with vibrato and breath through formants.
-fn sung(
-    pitch: f64,
-    seconds: f64,
-    vowel: [f64; 3],
-    mut breath: Noise,
-) -> impl Iterator<Item = f64> {
+fn sung(pitch: f64, seconds: f64, vowel: [f64; 3], mut breath: Noise) -> impl Iterator<Item = f64> {
     let shape = Shape { attack: 0.03, decay: 0.4, sustain: 0.75, release: 0.05 };
     let mut envelope = shape.held(seconds);
     let mut glide = Decay::new(0.035);

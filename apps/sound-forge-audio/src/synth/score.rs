@@ -46,13 +46,14 @@ impl<'a> Score<'a> {
         self.tempo.time(beat + late)
     }
 
-    /// The chord of a bar. Fast and triple styles change it every two bars.
+    /// The chord of a bar: each section starts at home. Fast and triple styles
+    /// change chords every two bars.
     pub(crate) fn chord(&self, bar: &Bar) -> Chord {
         let bars = match self.spec.style() {
             Style::Dnb | Style::Waltz => 2,
             Style::House | Style::Techno | Style::Hiphop => 1,
         };
-        self.progression[(bar.index / bars) as usize % 4]
+        self.progression[(bar.phrase / bars) as usize % 4]
     }
 
     pub(crate) fn rng(&self, tag: &str) -> Rng {

@@ -46,14 +46,7 @@ pub struct DemoSpec {
 impl DemoSpec {
     /// A minute in this style, with the style's own tempo and key.
     pub fn new(style: Style) -> Self {
-        Self {
-            style,
-            bpm: style.default_bpm(),
-            key: style.default_key(),
-            seed: 1,
-            seconds: 60,
-            drift: 0.0,
-        }
+        Self { style, bpm: style.default_bpm(), key: style.default_key(), seed: 1, seconds: 60, drift: 0.0 }
     }
 
     /// Reads a demo source.
@@ -198,9 +191,7 @@ fn number(name: &'static str, value: &str, min: f64, max: f64) -> Result<f64, Sp
     match value.parse::<f64>() {
         // Adding zero turns a negative zero into a plain one.
         Ok(number) if (min..=max).contains(&number) => Ok((number * 100.0).round() / 100.0 + 0.0),
-        _ => {
-            Err(SpecError::Range { name, min: min as i32, max: max as i32, value: brief(value) })
-        }
+        _ => Err(SpecError::Range { name, min: min as i32, max: max as i32, value: brief(value) }),
     }
 }
 

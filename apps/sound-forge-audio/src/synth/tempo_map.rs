@@ -37,10 +37,7 @@ impl TempoMap {
 
     /// All whole beats inside the piece, in seconds.
     pub(crate) fn beats(&self) -> Vec<f64> {
-        (0..)
-            .map(|beat| self.time(f64::from(beat)))
-            .take_while(|time| *time < self.seconds)
-            .collect()
+        (0..).map(|beat| self.time(f64::from(beat))).take_while(|time| *time < self.seconds).collect()
     }
 }
 

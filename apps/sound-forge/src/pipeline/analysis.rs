@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use sound_forge_audio::analysis;
+use sound_forge_audio::analysis::{Feature, analyse};
 use sound_forge_audio::decode::{Limits, probe_and_decode};
 
 use crate::ids::TrackId;
@@ -17,29 +17,18 @@ use super::{Pipeline, of_decode, of_disk, of_store, on_thread};
 /// The analysis as JSON.
 const FILE: &str = "analysis.json";
 
-/// What belongs to each group of features, by the names of the analysis' fields. Fields in no
-/// group are always there.
-const GROUPS: [(&str, &[&str]); 6] = [
-    ("tempo", &[]),
-    ("key", &[]),
-    ("energy", &[]),
-    ("spectral", &[]),
-    ("mfcc", &[]),
-    ("chroma", &[]),
-];
-
 impl Pipeline {
     pub(super) async fn analyse(
         &self,
         job: &Job,
-        features: Vec<String>,
+        features: Vec<Feature>,
         progress: Progress,
     ) -> Result<WorkOutput, WorkError> {
         let audio = self.audio_of(job.track_id).await?;
         let earlier = self.earlier_analysis(job.track_id).await?;
         let folder = self.folder_for(job)?;
         on_thread(move || {
-            let measured = measure(&audio, &progress)?;
+            let measured = measure(&audio, &features, &progress)?;
             let facts = merge(earlier, measured, &features);
             let path = folder.file(FILE);
             let file_size = write(&path, &facts)?;
@@ -57,11 +46,11 @@ impl Pipeline {
 
 type Facts = Map<String, Value>;
 
-fn measure(path: &Path, progress: &Progress) -> Result<Facts, WorkError> {
+fn measure(path: &Path, features: &[Feature], progress: &Progress) -> Result<Facts, WorkError> {
     let mut watch = Watch { progress, message: "Reading audio...", from: 0.0, to: 0.15 };
     let decoded = probe_and_decode(path, &Limits::default(), &mut watch).map_err(of_decode)?;
     let mut watch = Watch { progress, message: "Analysing...", from: 0.15, to: 1.0 };
-    let analysis = analysis::analyse(&decoded.audio, &mut watch).map_err(|_| Stopped)?;
+    let analysis = analyse(&decoded.audio, features, &mut watch).map_err(|_| Stopped)?;
     match serde_json::to_value(analysis) {
         Ok(Value::Object(facts)) => Ok(facts),
         Ok(_) => Err(unwritable("it is no object")),
@@ -69,26 +58,16 @@ fn measure(path: &Path, progress: &Progress) -> Result<Facts, WorkError> {
     }
 }
 
-/// Takes over the groups that were asked for, and keeps the others as they were, if they were.
-fn merge(earlier: Option<PathBuf>, mut measured: Facts, features: &[String]) -> Facts {
-    if features.iter().any(|feature| feature == "all") {
+/// What was not asked for this time stays as it was, if it was.
+fn merge(earlier: Option<PathBuf>, measured: Facts, features: &[Feature]) -> Facts {
+    if features.contains(&Feature::All) {
         return measured;
     }
     // An analysis that cannot be read any more is replaced.
     let earlier = earlier.and_then(|path| fs::read(path).ok());
-    let mut earlier: Facts = earlier.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-    for (group, fields) in GROUPS {
-        if features.iter().any(|feature| feature == group) {
-            continue;
-        }
-        for field in fields {
-            match earlier.remove(*field) {
-                Some(value) => measured.insert((*field).to_owned(), value),
-                None => measured.remove(*field),
-            };
-        }
-    }
-    measured
+    let mut facts: Facts = earlier.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    facts.extend(measured);
+    facts
 }
 
 fn write(path: &Path, facts: &Facts) -> Result<u64, WorkError> {

@@ -24,9 +24,6 @@ use crate::store::{OutputKind, Store};
 /// The engine that splits tracks when none is named.
 pub const DEFAULT_ENGINE: &str = "dsp";
 
-/// Groups of features that an analysis may be asked for.
-pub const FEATURES: [&str; 7] = ["tempo", "key", "energy", "spectral", "mfcc", "chroma", "all"];
-
 /// A way to split a track into stems.
 #[derive(Debug)]
 pub struct Engine {

@@ -5,21 +5,23 @@ use std::io;
 use std::path::Path;
 
 use sound_forge_audio::decode::{Limits, probe_and_decode};
-use sound_forge_audio::encode::{self, Encoding};
-use sound_forge_audio::stems::{self, Stems};
+use sound_forge_audio::encode::Encoding;
+use sound_forge_audio::stems::{StemFile, separate_to_files};
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
 use crate::data_dir::TempFolder;
-use crate::queue::{Finished, Job, Progress, StageResult, Stopped, WorkError, WorkOutput};
+use crate::queue::{Finished, Job, Progress, StageResult, WorkError, WorkOutput};
 use crate::store::NewStem;
 
 use super::watch::Watch;
-use super::{Pipeline, of_decode, of_disk, of_encode, on_thread};
+use super::{Pipeline, of_decode, of_disk, of_encode, on_thread, permanent};
 
 /// The ZIP of all stems.
 const ARCHIVE: &str = "stems.zip";
-/// A ZIP longer than this needs its large form.
+/// Deep enough that the four add up to the input.
+const ENCODING: Encoding = Encoding::Flac24;
+/// A file longer than this needs the large form of a ZIP.
 const LARGE: u64 = u32::MAX as u64;
 
 impl Pipeline {
@@ -27,9 +29,7 @@ impl Pipeline {
         let audio = self.audio_of(job.track_id).await?;
         let folder = self.folder_for(job)?;
         on_thread(move || {
-            let stems = separate(&audio, &progress)?;
-            let files = write_stems(&stems, &folder, &progress)?;
-            drop(stems);
+            let files = separate(&audio, &folder, &progress)?;
             let file_size = write_archive(&folder, &files).map_err(|error| of_disk(&error))?;
             progress.check()?;
             let finished =
@@ -40,25 +40,18 @@ impl Pipeline {
     }
 }
 
-fn separate(path: &Path, progress: &Progress) -> Result<Stems, WorkError> {
+fn separate(path: &Path, folder: &TempFolder, progress: &Progress) -> Result<Vec<NewStem>, WorkError> {
     let mut watch = Watch { progress, message: "Reading audio...", from: 0.0, to: 0.1 };
     let decoded = probe_and_decode(path, &Limits::default(), &mut watch).map_err(of_decode)?;
-    let mut watch = Watch { progress, message: "Separating stems...", from: 0.1, to: 0.75 };
-    Ok(stems::separate(&decoded.audio, &mut watch).map_err(|_| Stopped)?)
+    let mut watch = Watch { progress, message: "Separating stems...", from: 0.1, to: 1.0 };
+    let files = separate_to_files(&decoded.audio, folder.path(), ENCODING, &mut watch).map_err(of_encode)?;
+    files.iter().map(recorded).collect()
 }
 
-fn write_stems(stems: &Stems, folder: &TempFolder, progress: &Progress) -> Result<Vec<NewStem>, WorkError> {
-    let share = 0.25 / 4.0;
-    let mut files = Vec::new();
-    for (place, (stem, audio)) in stems.iter().enumerate() {
-        let from = 0.75 + share * place as f64;
-        let mut watch = Watch { progress, message: "Writing stems...", from, to: from + share };
-        let file = format!("{}.flac", stem.name());
-        let written = encode::write(&folder.file(&file), audio, Encoding::Flac24, &mut watch);
-        let file_size = written.map_err(of_encode)?;
-        files.push(NewStem { stem: stem.name().to_owned(), file, file_size });
-    }
-    Ok(files)
+fn recorded(file: &StemFile) -> Result<NewStem, WorkError> {
+    let name = file.path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| permanent("a stem was written under no name"))?;
+    Ok(NewStem { stem: file.stem.name().to_owned(), file: name.to_owned(), file_size: file.bytes })
 }
 
 /// FLAC does not shrink any further, so the ZIP only holds the files together.

@@ -1,5 +1,7 @@
 //! The ends of tries: done, failed, cancelled; and forgetting what ended long ago.
 
+use sound_forge_audio::analysis::Feature;
+
 use crate::clock::Moment;
 use crate::ids::{JobId, LeaseToken, TrackId, UserId};
 use crate::store::{
@@ -133,7 +135,7 @@ impl Queue {
             {
                 return Ok(None);
             }
-            JobInput::Processing { .. } => JobInput::Analysis { features: vec!["all".to_owned()] },
+            JobInput::Processing { .. } => JobInput::Analysis { features: vec![Feature::All] },
             JobInput::Analysis { .. } => return Ok(None),
         };
         let new = NewJob { user_id: job.user_id, track_id: job.track_id, input };

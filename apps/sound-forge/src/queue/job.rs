@@ -1,6 +1,7 @@
 //! A job, as the queue stores it.
 
 use serde::{Deserialize, Serialize};
+use sound_forge_audio::analysis::Feature;
 
 use crate::clock::Moment;
 use crate::ids::{JobId, LeaseToken, TrackId, UserId};
@@ -53,8 +54,8 @@ pub enum JobInput {
     },
     /// Measure a track.
     Analysis {
-        /// The groups of features to measure; `all` for every one.
-        features: Vec<String>,
+        /// What to measure.
+        features: Vec<Feature>,
     },
 }
 

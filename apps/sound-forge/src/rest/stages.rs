@@ -5,10 +5,11 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sound_forge_audio::analysis::Feature;
 
 use crate::ids::TrackId;
 use crate::library::Library;
-use crate::pipeline::{DEFAULT_ENGINE, ENGINES, FEATURES};
+use crate::pipeline::{DEFAULT_ENGINE, ENGINES};
 use crate::web::{ApiError, Caller};
 
 use super::body::JsonBody;
@@ -62,11 +63,12 @@ pub(super) async fn analyse(
     JsonBody(body): JsonBody<Analyse>,
 ) -> Result<Response, ApiError> {
     let track = track_id(body.track_id)?;
-    let features = body.features.filter(|features| !features.is_empty());
-    let features = features.unwrap_or_else(|| vec!["all".to_owned()]);
-    if let Some(unknown) = features.iter().find(|feature| !FEATURES.contains(&feature.as_str())) {
-        let problem = format!("has the unknown entry {unknown:?}; there are {}", FEATURES.join(", "));
-        return Err(ApiError::invalid("unknown_feature", "features", problem));
+    let names = body.features.unwrap_or_default();
+    let features: Result<Vec<Feature>, _> = names.iter().map(|name| name.parse()).collect();
+    let mut features =
+        features.map_err(|error| ApiError::invalid("unknown_feature", "features", format!("has an {error}")))?;
+    if features.is_empty() {
+        features.push(Feature::All);
     }
     Ok(present::enqueued(&library.analyse(caller.user_id, track, features).await?))
 }

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use super::ApiError;
 
 /// By name: content type and content.
-const ASSETS: [(&str, &str, &str); 3] = [
+const ASSETS: [(&str, &str, &str); 4] = [
+    ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
     ("studio.js", "text/javascript; charset=utf-8", include_str!("../../assets/studio.js")),
     ("studio.css", "text/css; charset=utf-8", include_str!("../../assets/studio.css")),
     // The official client, as npm delivers it; the build script fetches it.

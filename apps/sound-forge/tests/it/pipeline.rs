@@ -126,7 +126,7 @@ async fn progress_comes_at_most_four_times_a_second() {
     let folder = Folder::new();
     let server = folder.serve(&[]);
     let mut client = Client::connect(&server, Vsn::V2).await;
-    let job = server.download("demo:techno?seconds=90").await;
+    let job = server.download("demo:techno?seconds=45").await;
     let mut next = job["job_id"].clone();
     while let Some(id) = next.as_str() {
         let topic = format!("jobs:{id}");

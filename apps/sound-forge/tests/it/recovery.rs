@@ -12,7 +12,7 @@ use crate::server::{Folder, Server};
 async fn a_server_killed_in_an_analysis_completes_it_once_after_its_restart() {
     let folder = Folder::new();
     let server = folder.serve(&[]);
-    let (job, mut client) = running_stage(&server, "analysis", "demo:house?seconds=240").await;
+    let (job, mut client) = running_analysis(&server).await;
     let topic = format!("jobs:{job}");
     wait_for_work(&mut client).await;
     server.kill();
@@ -38,7 +38,7 @@ async fn a_server_killed_in_an_analysis_completes_it_once_after_its_restart() {
 async fn a_stopped_server_gives_its_jobs_back_and_exits_well() {
     let folder = Folder::new();
     let server = folder.serve(&[]);
-    let (job, mut client) = running_stage(&server, "processing", "demo:dnb?seconds=240").await;
+    let (job, mut client) = running_processing(&server).await;
     wait_for_work(&mut client).await;
     assert_eq!(server.terminate(), Some(0));
     client.closed().await;
@@ -52,20 +52,27 @@ async fn a_stopped_server_gives_its_jobs_back_and_exits_well() {
     assert_eq!(row["attempts"], 1, "a stop of the server is no try");
 }
 
-/// Starts the pipeline and follows it up to a stage; its job, and a client that has joined it.
-async fn running_stage(server: &Server, job_type: &str, url: &str) -> (String, Client) {
+/// Downloads a long demo up to where its stems are being split; that job, and a client that joined it.
+async fn running_processing(server: &Server) -> (String, Client) {
+    let job = server.download("demo:dnb?seconds=120").await;
+    let next = end_of(server, &job).await["next_job_id"].as_str().unwrap().to_owned();
+    joined(server, next).await
+}
+
+/// The same with an analysis alone.
+async fn running_analysis(server: &Server) -> (String, Client) {
+    let job = server.download("demo:house?seconds=300").await;
+    let stems = end_of(server, &job).await["next_job_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.delete(&format!("/api/jobs/{stems}")).await.status, StatusCode::OK);
+    let body = json!({"track_id": job["track_id"]});
+    let analysis = server.post("/api/analysis/analyze", body).await.body["data"].clone();
+    joined(server, analysis["job_id"].as_str().unwrap().to_owned()).await
+}
+
+async fn joined(server: &Server, job: String) -> (String, Client) {
     let mut client = Client::connect(server, Vsn::V2).await;
-    let mut job = server.download(url).await;
-    while job["job_type"] != job_type {
-        let topic = format!("jobs:{}", job["job_id"].as_str().unwrap());
-        client.join(&topic).await;
-        let end = client.to_the_end(&topic).await.pop().unwrap();
-        let next = end.payload["next_job_id"].as_str().unwrap().to_owned();
-        job = server.get(&format!("/api/jobs/{next}")).await.body["data"].clone();
-    }
-    let id = job["job_id"].as_str().unwrap().to_owned();
-    assert!(client.join(&format!("jobs:{id}")).await.is_ok());
-    (id, client)
+    assert!(client.join(&format!("jobs:{job}")).await.is_ok());
+    (job, client)
 }
 
 /// Waits until the stage has told of some progress.
@@ -90,24 +97,23 @@ fn with_tool(folder: &Folder, script: &str) -> Server {
 #[tokio::test]
 async fn only_the_last_try_fails_the_job_and_says_what_the_tool_said() {
     let folder = Folder::new();
-    let script = "read -r _ < $HERE/go; echo 'track not available in your region' >&2; exit 1";
-    assert!(std::process::Command::new("mkfifo").arg(folder.path().join("go")).status().unwrap().success());
+    // The first try waits until somebody listens.
+    let script = "while [ ! -e $HERE/go ]; do sleep 0.05; done; \
+                  echo 'track not available in your region' >&2; exit 1";
     let server = with_tool(&folder, script);
     let mut client = Client::connect(&server, Vsn::V2).await;
     let job = server.download("https://tool.example/track").await;
     let topic = format!("jobs:{}", job["job_id"].as_str().unwrap());
     client.join(&topic).await;
-    // Each try waits for this, so the client hears all three.
-    let go = folder.path().join("go");
-    let gate = std::thread::spawn(move || (0..3).for_each(|_| fs::write(&go, "go\n").unwrap()));
+    fs::write(folder.path().join("go"), "").unwrap();
     let told = client.to_the_end(&topic).await;
-    gate.join().unwrap();
     client.assert_silent(&topic).await;
 
     let reason = "sh: track not available in your region";
-    let waits: Vec<&Value> =
-        told.iter().map(|event| &event.payload).filter(|p| p["status"] == "queued" && p["message"] != "Waiting for a free worker").collect();
+    let is_wait = |payload: &&Value| payload["message"].as_str().unwrap().starts_with("Try ");
+    let waits: Vec<&Value> = told.iter().map(|event| &event.payload).filter(is_wait).collect();
     assert_eq!(waits.len(), 2, "{told:?}");
+    assert!(waits.iter().all(|wait| wait["status"] == "queued" && wait["progress"] == 0));
     assert_eq!(waits[0]["message"], format!("Try 1 of 3 failed: {reason}"));
     assert_eq!(waits[1]["message"], format!("Try 2 of 3 failed: {reason}"));
     let [.., status, end] = told.as_slice() else { panic!("{told:?}") };

@@ -12,9 +12,12 @@ pub(crate) struct Folder {
     root: tempfile::TempDir,
 }
 
+/// Ends with the test, even with one that failed.
+struct Process(Child);
+
 /// One run of the server.
 pub(crate) struct Server {
-    process: Child,
+    process: Process,
     pub(crate) url: String,
     pub(crate) login_link: String,
     pub(crate) key: String,
@@ -70,12 +73,11 @@ impl Folder {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         command.args(options).stdout(Stdio::piped()).stderr(Stdio::inherit());
         command.env("SOUND_FORGE_LOG", "error").env("SOUND_FORGE_RETRY_DELAY", "20");
-        let mut process = command.spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut process = Process(command.spawn().unwrap());
+        let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines().map(Result::unwrap);
         let url = lines.next().unwrap().strip_prefix("listening on ").unwrap().to_owned();
         let login_link = lines.next().unwrap().rsplit_once(' ').unwrap().1.to_owned();
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        Server { process, url, login_link, key, http: http.build().unwrap() }
+        Server { process, url, login_link, key, http: http_client() }
     }
 
     /// The names of everything in a folder below the data folder.
@@ -141,24 +143,31 @@ impl Server {
 
     /// Kills the process as a power cut would.
     pub(crate) fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
     }
 
     /// Asks the process to stop, and returns its exit code.
     pub(crate) fn terminate(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.process);
+        let pid = rustix::process::Pid::from_child(&self.process.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.process.wait().unwrap().code()
+        self.process.0.wait().unwrap().code()
     }
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         // Gone already when the test ended it itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
+}
+
+fn http_client() -> reqwest::Client {
+    // Another test of this process may have been the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    client.build().unwrap()
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {
