@@ -1,6 +1,9 @@
 //! Fetches the page's npm packages into the build's own folder, when their lock file changed.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "how a build script speaks to cargo and to people")]
-
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "how a build script speaks to cargo and to people"
+)]
 
 use std::path::Path;
 use std::process::Command;
@@ -30,7 +33,8 @@ fn fetch() -> Result<(), String> {
         return Ok(());
     }
     for file in FILES {
-        fs::copy(Path::new("assets").join(file), folder.join(file)).map_err(|error| format!("{file}: {error}"))?;
+        fs::copy(Path::new("assets").join(file), folder.join(file))
+            .map_err(|error| format!("{file}: {error}"))?;
     }
     run_npm(&folder)?;
     fs::write(&done, lock).map_err(|error| error.to_string())

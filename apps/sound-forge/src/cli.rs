@@ -107,7 +107,15 @@ mod tests {
     fn help_tells_every_default() {
         let mut command = Cli::command();
         let serve = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
-        for option in ["listen", "origin", "import-dir", "allow-private-urls", "max-upload", "download-command", "retry-delay"] {
+        for option in [
+            "listen",
+            "origin",
+            "import-dir",
+            "allow-private-urls",
+            "max-upload",
+            "download-command",
+            "retry-delay",
+        ] {
             let after = serve.split_once(&format!("--{option}")).unwrap().1;
             let until = after.split_once("\n      --").map_or(after, |(own, _)| own);
             assert!(until.contains("[default: "), "{option}: {until}");

@@ -210,7 +210,8 @@ mod tests {
         let data = DataOptions { data: Some(folder.path().to_owned()), ..DataOptions::default() };
         let place = data.resolve().unwrap();
 
-        let config = ServeOptions { retry_delay: Some(9), ..ServeOptions::default() }.resolve(&place).unwrap();
+        let config =
+            ServeOptions { retry_delay: Some(9), ..ServeOptions::default() }.resolve(&place).unwrap();
         assert_eq!(config.listen.port(), 5000);
         assert_eq!(config.retry_delay, Duration::from_millis(9));
         assert_eq!(config.origins, ["https://a.example"]);

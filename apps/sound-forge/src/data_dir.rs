@@ -47,10 +47,12 @@ impl DataDir {
     /// Opens a data folder, making it, readable by its owner alone, when there is none.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         create_private(root).with_context(|| format!("the data folder {} cannot be made", root.display()))?;
-        let root =
-            root.canonicalize().with_context(|| format!("the data folder {} cannot be used", root.display()))?;
+        let root = root
+            .canonicalize()
+            .with_context(|| format!("the data folder {} cannot be used", root.display()))?;
         let dir = Self { root };
-        for folder in [dir.tmp(), dir.uploads()].into_iter().chain(OutputKind::ALL.map(|kind| dir.kind(kind))) {
+        for folder in [dir.tmp(), dir.uploads()].into_iter().chain(OutputKind::ALL.map(|kind| dir.kind(kind)))
+        {
             fs::create_dir_all(&folder)
                 .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
         }
@@ -64,19 +66,8 @@ impl DataDir {
 
     /// Makes sure that no other server uses the folder.
     pub fn lock(&self) -> anyhow::Result<Lock> {
-        let path = self.root.join("serve.lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => anyhow::bail!(
-                "another sound-forge serves the data folder {}; stop it, or choose another folder with --data",
-                self.root.display()
-            ),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("{} cannot be locked", path.display()))
-            }
-        }
+        let what = format!("the data folder {}", self.root.display());
+        Lock::take(&self.root.join("serve.lock"), &what)
     }
 
     /// The secret that sessions are signed with; made once, readable by its owner alone.
@@ -86,7 +77,11 @@ impl DataDir {
             self.create_secret(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         }
         let secret = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-        anyhow::ensure!(secret.len() >= 32, "{} is cut short; remove it and everybody signs in anew", path.display());
+        anyhow::ensure!(
+            secret.len() >= 32,
+            "{} is cut short; remove it and everybody signs in anew",
+            path.display()
+        );
         Ok(secret)
     }
 
@@ -188,6 +183,29 @@ pub struct Known {
     pub uploads: HashSet<String>,
     /// Folders of outputs.
     pub outputs: HashSet<(OutputKind, String)>,
+}
+
+impl Lock {
+    /// Makes sure that no other server uses a database that lies outside its data folder.
+    pub fn of_database(file: &Path) -> anyhow::Result<Self> {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".serve.lock");
+        Self::take(Path::new(&name), &format!("the database {}", file.display()))
+    }
+
+    fn take(path: &Path, what: &str) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                anyhow::bail!("another sound-forge serves {what}; stop it, or choose another with --data")
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+            }
+        }
+    }
 }
 
 impl TempFolder {

@@ -20,7 +20,10 @@ pub async fn run(place: &Place, command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Create { name } => create(&store, &name, now).await?,
         KeyCommand::List => store.keys().await?.iter().map(line).collect(),
         KeyCommand::Revoke { id } => {
-            anyhow::ensure!(store.revoke_key(id, now).await?, "there is no key {id}; see 'sound-forge key list'");
+            anyhow::ensure!(
+                store.revoke_key(id, now).await?,
+                "there is no key {id}; see 'sound-forge key list'"
+            );
             String::new()
         }
     };
@@ -40,7 +43,8 @@ fn line(key: &KeyListing) -> String {
         let text = serde_json::to_string(&moment).unwrap_or_default();
         text.trim_matches('"').to_owned()
     };
-    let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", day(at)));
+    let used =
+        key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", day(at)));
     let state = key.revoked_at.map_or_else(|| used, |at| format!("revoked {}", day(at)));
     format!("{}  {}…  {}  made {}  {state}\n", key.id, key.prefix, key.name, day(key.created_at))
 }

@@ -23,6 +23,8 @@ pub mod signing;
 pub mod store;
 pub mod web;
 
-/// What the product is called wherever people see it. Not affiliated with the owner of any
-/// trademark of a similar name.
+/// What the product is called wherever people see it.
 pub const PRODUCT_NAME: &str = "Sound Forge Alchemy (SFA)";
+
+/// What stands below the name wherever people see it.
+pub const DISCLAIMER: &str = "Not affiliated with the owner of any trademark of a similar name.";

@@ -14,7 +14,11 @@ const LEAVE_THREADS_AFTER: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let cli = Cli::parse_args();
     let filter = EnvFilter::try_from_env("SOUND_FORGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

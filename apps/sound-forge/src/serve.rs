@@ -15,14 +15,14 @@ use crate::accounts::{Accounts, Credential};
 use crate::channels;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Place, ServeConfig};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Lock};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Stages};
-use crate::providers::http::{AddressPolicy, Anything, Fetcher, PublicOnly, SystemLookup};
 use crate::providers::Providers;
+use crate::providers::http::{AddressPolicy, Anything, Fetcher, PublicOnly, SystemLookup};
 use crate::queue::{Notices, Queue, Rules, Runner};
 use crate::signing::Signer;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, file_of_url};
 use crate::web::{self, Studio};
 
 /// How often revocations by other processes are looked for.
@@ -50,16 +50,21 @@ pub(crate) async fn open_store(place: &Place) -> anyhow::Result<(DataDir, Store)
 pub async fn run(place: &Place, config: ServeConfig) -> anyhow::Result<()> {
     // Before anything is touched: what another server is working on stays alone.
     let _lock = DataDir::open(&place.data)?.lock()?;
+    let database = place.database.as_deref().map(file_of_url).transpose()?;
+    let _database_lock = database.as_deref().map(Lock::of_database).transpose()?;
     let (data, store) = open_store(place).await?;
     let parts = Parts::assemble(&config, data, store.clone()).await?;
     let listener = TcpListener::bind(config.listen);
     let listener = listener.await.with_context(|| format!("{} cannot be listened on", config.listen))?;
     let runner = Runner::start(parts.queue.clone(), Arc::new(parts.stages.clone()));
 
+    // Before anybody is told that the server is there, and might stop it.
+    let signal = StopSignal::listen()?;
     let stop = CancellationToken::new();
-    let revocations = tokio::spawn(watch_revocations(parts.accounts.clone(), parts.endpoint.clone(), stop.clone()));
+    let revocations =
+        tokio::spawn(watch_revocations(parts.accounts.clone(), parts.endpoint.clone(), stop.clone()));
     announce(&parts.accounts, listener.local_addr()?).await?;
-    let served = parts.serve(listener, stop.clone()).await;
+    let served = parts.serve(listener, signal, stop.clone()).await;
 
     runner.stop().await;
     stop.cancel();
@@ -97,7 +102,12 @@ impl Parts {
     }
 
     /// Serves until a signal comes; then ends open requests and sockets.
-    async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(
+        &self,
+        listener: TcpListener,
+        signal: StopSignal,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let app = web::router(self.studio.clone()).layer(bennu::axum::sockets(&self.endpoint));
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let stopping = stop.clone();
@@ -105,7 +115,7 @@ impl Parts {
             .with_graceful_shutdown(async move { stopping.cancelled().await })
             .into_future();
         let server = tokio::spawn(server);
-        signalled().await?;
+        signal.came().await?;
         tracing::info!("stopping");
         stop.cancel();
         self.endpoint.shutdown(CLOSE_WITHIN).await;
@@ -161,27 +171,45 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     (std::net::Ipv4Addr::LOCALHOST, address.port()).into()
 }
 
-async fn signalled() -> anyhow::Result<()> {
+/// Asks the process to stop, when it comes. Listened to from the moment this is made.
+struct StopSignal {
     #[cfg(unix)]
-    {
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    #[cfg(unix)]
+    fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
-        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn came(mut self) -> std::io::Result<()> {
         tokio::select! {
-            _ = terminate.recv() => Ok(()),
-            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+            _ = self.terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => Ok(()),
         }
     }
+
     #[cfg(not(unix))]
-    Ok(tokio::signal::ctrl_c().await?)
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn came(self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }
 
 /// Drops the sockets of keys that another process revoked.
 async fn watch_revocations(accounts: Accounts, endpoint: Endpoint, stop: CancellationToken) {
-    let mut seen = match revoked(&accounts).await {
-        Ok(seen) => seen,
-        Err(_) => HashSet::new(),
-    };
+    // Without a first look the keys revoked long ago are dropped once more, which is harmless.
+    let mut seen = revoked(&accounts).await.unwrap_or_default();
     let mut ticks = tokio::time::interval(REVOCATION_TICK);
     // A socket whose key was checked just before its revocation registers just after: one more round.
     let mut again = HashSet::new();

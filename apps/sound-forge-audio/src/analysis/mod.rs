@@ -170,7 +170,7 @@ pub struct Analysis {
 
 /// Analyses a track, looking for `features` (none means all).
 ///
-/// Three minutes take about a second and a half of one core, and memory of some
+/// Three minutes take about a second of one core, and memory of some
 /// 10 MB a minute besides the track. Any audio gives sensible values: silence
 /// and clicks have no tempo and no key.
 ///

@@ -35,12 +35,16 @@ impl Pipeline {
         match source {
             Source::Demo { url } => self.play(url, fetched.clone(), progress.clone()).await?,
             Source::File { path } => self.import(path, fetched.clone(), progress.clone()).await?,
-            Source::Upload { name } => self.copy(self.data.upload(&name), fetched.clone(), progress.clone()).await?,
+            Source::Upload { name } => {
+                self.copy(self.data.upload(&name), fetched.clone(), progress.clone()).await?
+            }
             Source::Http { url } => {
                 let target = Target { path: &fetched, max_bytes: self.providers.max_bytes };
                 self.providers.http.fetch(&url, target, &progress).await?;
             }
-            Source::Command { url, quality } => self.run_tool(&url, &quality, folder.path(), &progress).await?,
+            Source::Command { url, quality } => {
+                self.run_tool(&url, &quality, folder.path(), &progress).await?
+            }
         }
         let finished = on_thread(move || accept(&fetched, &progress)).await?;
         Ok(WorkOutput { folder, finished })
@@ -104,7 +108,9 @@ fn copy(mut from: fs::File, to: &Path, max_bytes: u64, progress: &Progress) -> R
 
     let length = from.metadata().map_err(|error| of_disk(&error))?.len();
     if length > max_bytes {
-        return Err(permanent(format!("the file has more than the {max_bytes} bytes that are let in (--max-upload)")));
+        return Err(permanent(format!(
+            "the file has more than the {max_bytes} bytes that are let in (--max-upload)"
+        )));
     }
     let mut to = fs::File::create(to).map_err(|error| of_disk(&error))?;
     let mut block = vec![0; COPY_BLOCK];

@@ -94,7 +94,8 @@ impl CommandTemplate {
         if !status.success() {
             return Err(failed(Failure::transient(self.complaint(status, &complaint))));
         }
-        only_file(places.folder).map_err(|reason| failed(Failure::permanent(format!("{}: {reason}", self.name()))))
+        only_file(places.folder)
+            .map_err(|reason| failed(Failure::permanent(format!("{}: {reason}", self.name()))))
     }
 
     fn spawn(&self, places: Places<'_>) -> Result<Child, WorkError> {
@@ -107,7 +108,11 @@ impl CommandTemplate {
         command.spawn().map_err(|error| failed(self.io_failure(&error)))
     }
 
-    async fn run(&self, child: &mut Child, progress: &Progress) -> std::io::Result<(ExitStatus, Vec<String>)> {
+    async fn run(
+        &self,
+        child: &mut Child,
+        progress: &Progress,
+    ) -> std::io::Result<(ExitStatus, Vec<String>)> {
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let on_line = |line: &str| {
             if let Some(fraction) = percent_in(line) {

@@ -47,7 +47,11 @@ pub(super) fn understand(url: &Url, import_dir: Option<&Path>) -> Result<Wanted,
 
 fn missing_or_outside(path: &Path, folder: &Path) -> FileError {
     let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-    if parent.is_some_and(|parent| parent.starts_with(folder)) { FileError::Missing } else { FileError::Outside }
+    if parent.is_some_and(|parent| parent.starts_with(folder)) {
+        FileError::Missing
+    } else {
+        FileError::Outside
+    }
 }
 
 /// Opens the file of a source, as it lies there now: it may have been swapped since.

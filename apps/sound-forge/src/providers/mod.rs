@@ -87,7 +87,9 @@ pub enum SourceError {
     #[error(transparent)]
     Address(#[from] http::RefusedAddress),
     /// It needs a tool that is not configured.
-    #[error("needs a download tool, and none is configured: set --download-command, for example to 'yt-dlp -x -o {{folder}}/audio.%(ext)s {{url}}'")]
+    #[error(
+        "needs a download tool, and none is configured: set --download-command, for example to 'yt-dlp -x -o {{folder}}/audio.%(ext)s {{url}}'"
+    )]
     NoCommand,
     /// The quality is not one word.
     #[error("is no quality: use a word of letters, digits and dashes, such as best or 320k")]
@@ -184,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_quality_is_one_word() {
-        for (quality, good) in [("best", true), ("320k", true), ("", false), ("-o/x", false), ("a b", false)] {
+        for (quality, good) in [("best", true), ("320k", true), ("", false), ("-o/x", false), ("a b", false)]
+        {
             assert_eq!(check_quality(quality).is_ok(), good, "{quality:?}");
         }
     }

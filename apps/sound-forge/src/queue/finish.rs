@@ -5,8 +5,8 @@ use sound_forge_audio::analysis::Feature;
 use crate::clock::Moment;
 use crate::ids::{JobId, LeaseToken, TrackId, UserId};
 use crate::store::{
-    AudioFacts, Connection, NewOutput, NewStem, OutputKind, StoreError, Summary, add_stems, file_url, has_output,
-    replace_output, set_audio, set_summary,
+    AudioFacts, Connection, NewOutput, NewStem, OutputKind, StoreError, Summary, add_stems, file_url,
+    has_output, replace_output, set_audio, set_summary,
 };
 
 use super::job::{JobRow, to_json};
@@ -104,7 +104,11 @@ impl StageResult {
 impl Queue {
     /// Completes a job: its result, its output and the job of the next stage in one transaction.
     /// None when the lease is lost: then nothing changed.
-    pub async fn complete(&self, lease: Lease, finished: &Finished) -> Result<Option<Completion>, StoreError> {
+    pub async fn complete(
+        &self,
+        lease: Lease,
+        finished: &Finished,
+    ) -> Result<Option<Completion>, StoreError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
         let Some(job) = held(&mut tx, lease).await? else { return Ok(None) };
@@ -181,13 +185,10 @@ impl Queue {
 
     /// Removes a user's track with everything that belongs to it, cancelling its jobs. None
     /// when it is not this user's.
-    pub async fn delete_track(
-        &self,
-        user: UserId,
-        track: TrackId,
-    ) -> Result<Option<Deleted>, StoreError> {
+    pub async fn delete_track(&self, user: UserId, track: TrackId) -> Result<Option<Deleted>, StoreError> {
         let mut tx = self.store().write().await?;
-        let cancelled = cancel_rows(&mut tx, "track_id = $6 AND user_id = $7", (track, user), self.now()).await?;
+        let cancelled =
+            cancel_rows(&mut tx, "track_id = $6 AND user_id = $7", (track, user), self.now()).await?;
         let outputs: Vec<(String, LeaseToken)> =
             sqlx::query_as("SELECT kind, id FROM outputs WHERE track_id = $1 AND user_id = $2")
                 .bind(track)

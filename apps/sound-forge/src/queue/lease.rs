@@ -88,11 +88,12 @@ impl Queue {
 
     /// Whether a try still holds its job.
     pub async fn holds(&self, lease: Lease) -> Result<bool, StoreError> {
-        let found: Option<(JobId,)> = sqlx::query_as("SELECT id FROM jobs WHERE id = $1 AND lease_token = $2")
-            .bind(lease.job)
-            .bind(lease.token)
-            .fetch_optional(self.store().read())
-            .await?;
+        let found: Option<(JobId,)> =
+            sqlx::query_as("SELECT id FROM jobs WHERE id = $1 AND lease_token = $2")
+                .bind(lease.job)
+                .bind(lease.token)
+                .fetch_optional(self.store().read())
+                .await?;
         Ok(found.is_some())
     }
 
@@ -129,8 +130,9 @@ impl Queue {
     /// Rescues jobs that an earlier run of the server held. Only for one that is alone on its
     /// database: then every such worker is dead. Returns how many.
     pub async fn rescue_earlier_boots(&self) -> Result<usize, StoreError> {
-        let orphans =
-            self.leased("SELECT * FROM jobs WHERE lease_token IS NOT NULL AND boot_id <> $1", self.boot()).await?;
+        let orphans = self
+            .leased("SELECT * FROM jobs WHERE lease_token IS NOT NULL AND boot_id <> $1", self.boot())
+            .await?;
         self.rescue(orphans).await
     }
 
@@ -138,8 +140,7 @@ impl Queue {
     where
         T: sqlx::Encode<'q, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + Send + 'q,
     {
-        let rows: Vec<JobRow> =
-            sqlx::query_as(select).bind(argument).fetch_all(self.store().read()).await?;
+        let rows: Vec<JobRow> = sqlx::query_as(select).bind(argument).fetch_all(self.store().read()).await?;
         rows.into_iter().map(Job::try_from).collect()
     }
 

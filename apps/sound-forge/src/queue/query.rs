@@ -48,9 +48,8 @@ impl Queue {
         (limit, offset): (u32, u64),
     ) -> Result<JobPage, StoreError> {
         // The text is put together from constants.
-        let list = sqlx::AssertSqlSafe(format!(
-            "SELECT * {WHERE} ORDER BY created_at DESC, id LIMIT $5 OFFSET $6"
-        ));
+        let list =
+            sqlx::AssertSqlSafe(format!("SELECT * {WHERE} ORDER BY created_at DESC, id LIMIT $5 OFFSET $6"));
         let rows: Vec<JobRow> = sqlx::query_as(list)
             .bind(user)
             .bind(filter.job_type.map(JobType::name))

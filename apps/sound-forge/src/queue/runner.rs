@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::data_dir::TempFolder;
 use crate::ids::LeaseToken;
-use crate::store::OutputKind;
+use crate::store::{OutputKind, StoreError};
 
 use super::finish::Retry;
 use super::progress::Reporter;
@@ -135,23 +135,34 @@ impl Worker {
         while !self.stop.is_cancelled() {
             // Made before the look, so that a ring between look and wait is heard.
             let rung = self.queue.inner.due.notified();
-            match self.queue.claim(self.job_type).await {
-                Ok(Some(job)) => self.work_on(job).await,
-                Ok(None) => self.wait(rung).await,
-                Err(error) => {
-                    tracing::error!(%error, "the queue cannot be read");
-                    self.pause(POLL).await;
-                }
+            // Only a look, so that an idle studio does not take the write lock.
+            match self.queue.next_due(self.job_type).await {
+                Ok(Some(Duration::ZERO)) => self.work_on_next().await,
+                Ok(due) => self.wait(rung, due.unwrap_or(POLL)).await,
+                Err(error) => self.complain(&error).await,
             }
         }
     }
 
-    async fn wait(&self, rung: impl Future<Output = ()>) {
-        let due = self.queue.next_due(self.job_type).await.ok().flatten().unwrap_or(POLL);
+    async fn work_on_next(&self) {
+        match self.queue.claim(self.job_type).await {
+            Ok(Some(job)) => self.work_on(job).await,
+            // Another worker was faster.
+            Ok(None) => {}
+            Err(error) => self.complain(&error).await,
+        }
+    }
+
+    async fn wait(&self, rung: impl Future<Output = ()>, due: Duration) {
         tokio::select! {
             () = rung => {}
             () = self.pause(due.min(POLL)) => {}
         }
+    }
+
+    async fn complain(&self, error: &StoreError) {
+        tracing::error!(%error, "the queue cannot be read");
+        self.pause(POLL).await;
     }
 
     async fn pause(&self, time: Duration) {
@@ -260,3 +271,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
 }
+
+#[cfg(test)]
+mod tests;

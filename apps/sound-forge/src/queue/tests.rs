@@ -164,7 +164,10 @@ async fn stems_alone_are_followed_by_an_analysis_only_where_there_is_none() {
     let bench = Bench::new().await;
     let track = bench.request("demo:a").await.job.track_id;
     bench.complete(bench.work_on(JobType::Download).await.1, downloaded()).await.unwrap();
-    bench.complete(bench.work_on(JobType::Processing).await.1, StageResult::Processing(vec![])).await.unwrap();
+    bench
+        .complete(bench.work_on(JobType::Processing).await.1, StageResult::Processing(vec![]))
+        .await
+        .unwrap();
     let analysed = StageResult::Analysis(Summary::default());
     bench.complete(bench.work_on(JobType::Analysis).await.1, analysed).await.unwrap();
 
@@ -192,7 +195,10 @@ async fn only_the_last_try_fails_the_job_and_each_wait_is_stored() {
         let wait = job.run_at.since(bench.clock.now()).as_secs_f64();
         let whole = f64::from(2_u32.pow(attempt));
         assert!((whole * 0.74..whole * 1.26).contains(&wait), "attempt {attempt}: {wait}");
-        assert!(bench.restarted().claim(JobType::Download).await.unwrap().is_none(), "the wait outlives a restart");
+        assert!(
+            bench.restarted().claim(JobType::Download).await.unwrap().is_none(),
+            "the wait outlives a restart"
+        );
         bench.clock.advance(Duration::from_secs_f64(whole * 1.26));
     }
     let (_, lease) = bench.work_on(JobType::Download).await;

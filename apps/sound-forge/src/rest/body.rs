@@ -27,7 +27,9 @@ impl<T: DeserializeOwned> FromRequest<Studio> for JsonBody<T> {
     async fn from_request(request: Request, studio: &Studio) -> Result<Self, ApiError> {
         match axum::Json::from_request(request, studio).await {
             Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::JsonDataError(error)) => Err(ApiError::invalid("invalid_body", "body", why(&error))),
+            Err(JsonRejection::JsonDataError(error)) => {
+                Err(ApiError::invalid("invalid_body", "body", why(&error)))
+            }
             Err(error) => Err(ApiError::new(error.status(), "invalid_json", error.body_text())),
         }
     }
@@ -44,7 +46,9 @@ impl<T: DeserializeOwned> FromRequestParts<Studio> for QueryOf<T> {
     async fn from_request_parts(parts: &mut Parts, studio: &Studio) -> Result<Self, ApiError> {
         match Query::from_request_parts(parts, studio).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(error) => Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_query", error.body_text())),
+            Err(error) => {
+                Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_query", error.body_text()))
+            }
         }
     }
 }

@@ -65,8 +65,8 @@ pub(super) async fn analyse(
     let track = track_id(body.track_id)?;
     let names = body.features.unwrap_or_default();
     let features: Result<Vec<Feature>, _> = names.iter().map(|name| name.parse()).collect();
-    let mut features =
-        features.map_err(|error| ApiError::invalid("unknown_feature", "features", format!("has an {error}")))?;
+    let mut features = features
+        .map_err(|error| ApiError::invalid("unknown_feature", "features", format!("has an {error}")))?;
     if features.is_empty() {
         features.push(Feature::All);
     }

@@ -49,7 +49,8 @@ pub struct KeyListing {
 impl Store {
     /// Makes a key for a user. Only its hash is stored.
     pub async fn create_key(&self, user: UserId, name: &str, now: Moment) -> Result<NewKey, StoreError> {
-        let key = NewKey { id: KeyId::random(), secret: format!("{KEY_PREFIX}{}", secret::random_hex::<24>()?) };
+        let key =
+            NewKey { id: KeyId::random(), secret: format!("{KEY_PREFIX}{}", secret::random_hex::<24>()?) };
         let mut tx = self.write().await?;
         sqlx::query(
             "INSERT INTO api_keys (id, user_id, name, prefix, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -124,8 +125,9 @@ impl Store {
 
     /// The ids of all revoked keys.
     pub async fn revoked_keys(&self) -> Result<Vec<KeyId>, StoreError> {
-        let ids: Vec<(KeyId,)> =
-            sqlx::query_as("SELECT id FROM api_keys WHERE revoked_at IS NOT NULL").fetch_all(self.read()).await?;
+        let ids: Vec<(KeyId,)> = sqlx::query_as("SELECT id FROM api_keys WHERE revoked_at IS NOT NULL")
+            .fetch_all(self.read())
+            .await?;
         Ok(ids.into_iter().map(|(id,)| id).collect())
     }
 }

@@ -10,7 +10,7 @@ mod links;
 mod outputs;
 mod tracks;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -80,12 +80,7 @@ impl Store {
 
     /// Opens the database that a URL such as `sqlite:/var/lib/studio.db` names.
     pub async fn open_url(url: &str) -> Result<Self, StoreError> {
-        let unusable = || StoreError::Url { url: url.to_owned() };
-        if !url.starts_with("sqlite:") {
-            return Err(unusable());
-        }
-        let options = SqliteConnectOptions::from_str(url).map_err(|_| unusable())?;
-        Self::open(options).await
+        Self::open(options_of(url)?).await
     }
 
     async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
@@ -118,4 +113,17 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// The file behind a database URL.
+pub fn file_of_url(url: &str) -> Result<PathBuf, StoreError> {
+    Ok(options_of(url)?.get_filename().to_owned())
+}
+
+fn options_of(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+    let unusable = || StoreError::Url { url: url.to_owned() };
+    if !url.starts_with("sqlite:") {
+        return Err(unusable());
+    }
+    SqliteConnectOptions::from_str(url).map_err(|_| unusable())
 }

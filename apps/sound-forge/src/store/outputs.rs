@@ -127,11 +127,7 @@ impl Store {
     }
 
     /// A track's output of a kind.
-    pub async fn track_output(
-        &self,
-        track: TrackId,
-        kind: OutputKind,
-    ) -> Result<Option<Output>, StoreError> {
+    pub async fn track_output(&self, track: TrackId, kind: OutputKind) -> Result<Option<Output>, StoreError> {
         let output = sqlx::query_as(
             "SELECT id, user_id, file, file_size FROM outputs WHERE track_id = $1 AND kind = $2",
         )

@@ -234,13 +234,14 @@ impl Store {
 
     /// A page of a user's tracks, the newest first.
     pub async fn tracks(&self, user: UserId, limit: u32, offset: u64) -> Result<TrackPage, StoreError> {
-        let tracks =
-            sqlx::query_as(select("WHERE t.user_id = $1 ORDER BY t.created_at DESC, t.id LIMIT $2 OFFSET $3"))
-                .bind(user)
-                .bind(i64::from(limit))
-                .bind(i64::try_from(offset).unwrap_or(i64::MAX))
-                .fetch_all(self.read())
-                .await?;
+        let tracks = sqlx::query_as(select(
+            "WHERE t.user_id = $1 ORDER BY t.created_at DESC, t.id LIMIT $2 OFFSET $3",
+        ))
+        .bind(user)
+        .bind(i64::from(limit))
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX))
+        .fetch_all(self.read())
+        .await?;
         let (total,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM tracks WHERE user_id = $1")
             .bind(user)
             .fetch_one(self.read())

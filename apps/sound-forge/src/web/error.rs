@@ -40,7 +40,11 @@ impl ApiError {
     /// Our fault: logged here, and said without particulars.
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something went wrong in the studio; its log tells what")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "something went wrong in the studio; its log tells what",
+        )
     }
 }
 

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde_json::json;
 
-use crate::PRODUCT_NAME;
 use crate::accounts::{Accounts, SESSION_TIME};
+use crate::{DISCLAIMER, PRODUCT_NAME};
 
 use super::auth::SESSION_COOKIE;
 use super::{ApiError, Caller};
@@ -21,7 +21,7 @@ pub(super) async fn index(caller: Option<Caller>, State(accounts): State<Account
     let Some(caller) = caller else { return door(StatusCode::OK, DOOR_HINT) };
     // Signed texts hold hexadecimal digits, dots, slashes and colons alone: safe in an attribute.
     let csrf_token = accounts.csrf_token(caller.visitor);
-    let page = STUDIO.replace("{{product}}", PRODUCT_NAME).replace("{{csrf_token}}", &csrf_token);
+    let page = named(STUDIO).replace("{{csrf_token}}", &csrf_token);
     ([(header::CACHE_CONTROL, "no-store")], Html(page)).into_response()
 }
 
@@ -56,8 +56,12 @@ const USED_UP: &str = "This link has been used, or the server has printed a newe
                        Every start of the server prints a fresh link.";
 
 fn door(status: StatusCode, hint: &str) -> Response {
-    let page = DOOR.replace("{{product}}", PRODUCT_NAME).replace("{{hint}}", hint);
+    let page = named(DOOR).replace("{{hint}}", hint);
     (status, [(header::CACHE_CONTROL, "no-store")], Html(page)).into_response()
+}
+
+fn named(page: &str) -> String {
+    page.replace("{{product}}", PRODUCT_NAME).replace("{{disclaimer}}", DISCLAIMER)
 }
 
 fn set_cookie(cookie: &str) -> Result<HeaderMap, ApiError> {

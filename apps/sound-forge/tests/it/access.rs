@@ -43,7 +43,11 @@ async fn foreign_unknown_and_malformed_jobs_answer_alike_and_the_socket_lives() 
     for path in ["/api/jobs/", "/api/download/job/", "/api/tracks/", "/export/stems/"] {
         for id in [&foreign, &unknown, "1"] {
             let answer = server.get(&format!("{path}{id}")).await;
-            assert_eq!((answer.status.as_u16(), &answer.body["code"]), (404, &json!("not_found")), "{path}{id}");
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body["code"]),
+                (404, &json!("not_found")),
+                "{path}{id}"
+            );
         }
     }
 }

@@ -91,7 +91,7 @@ impl Client {
     }
 
     /// Everything a job's channel tells, from now to its end, which comes last.
-    pub(crate) async fn to_the_end(&mut self, topic: &str) -> Vec<Event> {
+    pub(crate) async fn until_the_end(&mut self, topic: &str) -> Vec<Event> {
         let mut told = Vec::new();
         loop {
             let event = self.event().await;

@@ -140,7 +140,10 @@ async fn a_name_that_leads_to_this_machine_makes_one_failed_job_and_nobody_conne
     for host in ["localhost", "LOCALHOST."] {
         let job = server.download(&format!("http://{host}:{}/a.mp3", trap.port())).await;
         let end = end_of(&server, &job).await;
-        assert!(end["error"].as_str().unwrap().contains("localhost, which is no address of the public"), "{end}");
+        assert!(
+            end["error"].as_str().unwrap().contains("localhost, which is no address of the public"),
+            "{end}"
+        );
         assert_failed_at_once(&server, &job).await;
     }
     let jobs = server.get("/api/jobs").await.body;
@@ -153,7 +156,8 @@ async fn a_name_that_leads_to_this_machine_makes_one_failed_job_and_nobody_conne
 async fn private_addresses_are_read_when_the_owner_allows_it() {
     let folder = Folder::new();
     let server = folder.serve(&["--allow-private-urls"]);
-    let (listener, content) = (TcpListener::bind("127.0.0.1:0").unwrap(), audio_files::tone(Encoding::Wav16, 6));
+    let (listener, content) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), audio_files::tone(Encoding::Wav16, 6));
     let url = format!("http://{}/tone.wav", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         use std::io::{Read as _, Write as _};
@@ -161,7 +165,8 @@ async fn private_addresses_are_read_when_the_owner_allows_it() {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = [0; 4_096];
         assert!(stream.read(&mut request).unwrap() > 0);
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(&content).unwrap();
     });

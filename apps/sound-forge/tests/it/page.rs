@@ -32,7 +32,9 @@ fn csrf_token(page: &str) -> String {
 async fn a_stranger_sees_a_door_and_never_a_key_or_token() {
     let folder = Folder::new();
     let server = folder.serve(&[]);
-    for path in ["/", "/assets/studio.js", "/assets/studio.css", "/assets/phoenix.mjs", "/setup/wrong", "/health"] {
+    for path in
+        ["/", "/assets/studio.js", "/assets/studio.css", "/assets/phoenix.mjs", "/setup/wrong", "/health"]
+    {
         let response = server.anonymous(Method::GET, path).send().await.unwrap();
         assert!(response.headers().get("set-cookie").is_none(), "{path}");
         let page = text(response).await;
@@ -100,7 +102,8 @@ async fn the_pages_socket_token_connects_and_follows_but_is_no_key() {
     let folder = Folder::new();
     let server = folder.serve(&[]);
     let cookie = log_in(&server).await;
-    let token = answer(server.anonymous(Method::GET, "/session/socket-token").header("cookie", &cookie)).await;
+    let token =
+        answer(server.anonymous(Method::GET, "/session/socket-token").header("cookie", &cookie)).await;
     let token = token.body["data"]["token"].as_str().unwrap().to_owned();
     let mut client = Client::with_token(&server, Vsn::V2, &token).await.unwrap();
     let job: Value = server.download("demo:house?seconds=5").await;

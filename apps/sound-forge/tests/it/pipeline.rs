@@ -49,7 +49,7 @@ async fn follow(client: &mut Client, job: &Value, job_type: &str, track: &Value)
     let topic = format!("jobs:{}", job.as_str().unwrap());
     let reply = client.join(&topic).await;
     assert!(reply.is_ok(), "{reply:?}");
-    let mut told = client.to_the_end(&topic).await;
+    let mut told = client.until_the_end(&topic).await;
     client.assert_silent(&topic).await;
 
     let Event { event, payload, .. } = told.pop().unwrap();
@@ -162,12 +162,12 @@ async fn a_late_joiner_is_told_the_end_at_once_and_once() {
     let job = server.download(DEMO).await;
     let topic = format!("jobs:{}", job["job_id"].as_str().unwrap());
     first.join(&topic).await;
-    let end = first.to_the_end(&topic).await.pop().unwrap();
+    let end = first.until_the_end(&topic).await.pop().unwrap();
 
     for vsn in [Vsn::V1, Vsn::V2] {
         let mut late = Client::connect(&server, vsn).await;
         assert!(late.join(&topic).await.is_ok());
-        let told = late.to_the_end(&topic).await;
+        let told = late.until_the_end(&topic).await;
         assert_eq!(told.len(), 2);
         assert_eq!(told[0].payload["status"], "completed");
         assert_eq!(told[0].payload["progress"], 100);
@@ -233,10 +233,14 @@ async fn each_stage_runs_alone_on_a_track_that_has_audio() {
         let body = json!({"track_id": track});
         let answer = server.post(path, body).await;
         // The download may be done by now; before that there is nothing to work on.
-        assert!([StatusCode::CONFLICT, StatusCode::ACCEPTED, StatusCode::OK].contains(&answer.status), "{answer:?}");
+        assert!(
+            [StatusCode::CONFLICT, StatusCode::ACCEPTED, StatusCode::OK].contains(&answer.status),
+            "{answer:?}"
+        );
     }
     follow(&mut client, &job["job_id"], "download", &job["track_id"]).await;
-    let answer = server.post("/api/analysis/analyze", json!({"track_id": track, "features": ["tempo"]})).await;
+    let answer =
+        server.post("/api/analysis/analyze", json!({"track_id": track, "features": ["tempo"]})).await;
     assert!(answer.status.is_success(), "{answer:?}");
     follow(&mut client, &answer.body["data"]["job_id"], "analysis", &job["track_id"]).await;
     let of_type = format!("/api/analysis/job/{}", answer.body["data"]["job_id"].as_str().unwrap());

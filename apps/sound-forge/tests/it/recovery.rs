@@ -20,7 +20,7 @@ async fn a_server_killed_in_an_analysis_completes_it_once_after_its_restart() {
     let server = folder.serve(&[]);
     let mut client = Client::connect(&server, Vsn::V2).await;
     assert!(client.join(&topic).await.is_ok());
-    let told = client.to_the_end(&topic).await;
+    let told = client.until_the_end(&topic).await;
     let ends: Vec<_> = told.iter().filter(|event| event.event != "job:progress").collect();
     assert_eq!(ends.len(), 1);
     assert_eq!(ends[0].event, "job:completed");
@@ -47,7 +47,7 @@ async fn a_stopped_server_gives_its_jobs_back_and_exits_well() {
     let mut client = Client::connect(&server, Vsn::V2).await;
     let topic = format!("jobs:{job}");
     client.join(&topic).await;
-    assert_eq!(client.to_the_end(&topic).await.pop().unwrap().event, "job:completed");
+    assert_eq!(client.until_the_end(&topic).await.pop().unwrap().event, "job:completed");
     let row = server.get(&format!("/api/jobs/{job}")).await.body["data"].clone();
     assert_eq!(row["attempts"], 1, "a stop of the server is no try");
 }
@@ -106,11 +106,11 @@ async fn only_the_last_try_fails_the_job_and_says_what_the_tool_said() {
     let topic = format!("jobs:{}", job["job_id"].as_str().unwrap());
     client.join(&topic).await;
     fs::write(folder.path().join("go"), "").unwrap();
-    let told = client.to_the_end(&topic).await;
+    let told = client.until_the_end(&topic).await;
     client.assert_silent(&topic).await;
 
     let reason = "sh: track not available in your region";
-    let is_wait = |payload: &&Value| payload["message"].as_str().unwrap().starts_with("Try ");
+    let is_wait = |payload: &&Value| payload["message"].as_str().is_some_and(|text| text.starts_with("Try "));
     let waits: Vec<&Value> = told.iter().map(|event| &event.payload).filter(is_wait).collect();
     assert_eq!(waits.len(), 2, "{told:?}");
     assert!(waits.iter().all(|wait| wait["status"] == "queued" && wait["progress"] == 0));
@@ -124,7 +124,7 @@ async fn only_the_last_try_fails_the_job_and_says_what_the_tool_said() {
 
     let mut late = Client::connect(&server, Vsn::V1).await;
     late.join(&topic).await;
-    assert_eq!(late.to_the_end(&topic).await, [status.clone(), end.clone()]);
+    assert_eq!(late.until_the_end(&topic).await, [status.clone(), end.clone()]);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_tools_one_file_is_taken_in_and_what_else_it_said_is_progress() {
     let job = server.download("https://tool.example/track").await;
     let topic = format!("jobs:{}", job["job_id"].as_str().unwrap());
     client.join(&topic).await;
-    assert_eq!(client.to_the_end(&topic).await.pop().unwrap().event, "job:completed");
+    assert_eq!(client.until_the_end(&topic).await.pop().unwrap().event, "job:completed");
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_cancelled_job_stops_within_a_second_and_leaves_nothing() {
     let asked = tokio::time::Instant::now();
     let answer = server.delete(&format!("/api/jobs/{}", job["job_id"].as_str().unwrap())).await;
     assert_eq!((answer.status, &answer.body["data"]["error"]), (StatusCode::OK, &json!("cancelled")));
-    let end = client.to_the_end(&topic).await.pop().unwrap();
+    let end = client.until_the_end(&topic).await.pop().unwrap();
     assert_eq!((end.event.as_str(), &end.payload["error"]), ("job:failed", &json!("cancelled")));
     let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
     let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
@@ -215,5 +215,5 @@ pub(crate) async fn end_of(server: &Server, job: &Value) -> Value {
     let mut client = Client::connect(server, Vsn::V2).await;
     let topic = format!("jobs:{}", job["job_id"].as_str().unwrap());
     client.join(&topic).await;
-    client.to_the_end(&topic).await.pop().unwrap().payload
+    client.until_the_end(&topic).await.pop().unwrap().payload
 }

@@ -110,8 +110,12 @@ impl Server {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
-        answer(self.request(Method::POST, path).body(body.to_string()).header("content-type", "application/json"))
-            .await
+        answer(
+            self.request(Method::POST, path)
+                .body(body.to_string())
+                .header("content-type", "application/json"),
+        )
+        .await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
@@ -134,7 +138,8 @@ impl Server {
         );
         let body = [head.as_bytes(), content, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
         let content_type = format!("multipart/form-data; boundary={boundary}");
-        answer(self.request(Method::POST, "/api/tracks").header("content-type", content_type).body(body)).await
+        answer(self.request(Method::POST, "/api/tracks").header("content-type", content_type).body(body))
+            .await
     }
 
     pub(crate) fn socket_url(&self, vsn: &str, token: &str) -> String {

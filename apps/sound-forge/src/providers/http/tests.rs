@@ -122,7 +122,8 @@ async fn spellings_of_one_url_have_one_canonical_form() {
 async fn a_name_that_leads_inwards_is_refused_for_good_and_nobody_connects() {
     let (address, count) = serve("127.0.0.1:0", redirect_to("/")).await;
     let fetcher = fetcher(PublicOnly, &[("inward.example", "127.0.0.1")]);
-    let failure = fetch(&fetcher, &format!("http://inward.example:{}/", address.port()), 1).await.unwrap_err();
+    let failure =
+        fetch(&fetcher, &format!("http://inward.example:{}/", address.port()), 1).await.unwrap_err();
     assert_eq!(failure, Failure::permanent(failure.reason.clone()));
     assert!(failure.reason.contains("inward.example, which is no address of the public internet"));
     assert_eq!(count.load(Ordering::SeqCst), 0);
