@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::queue::{Failure, Progress, WorkError};
+use crate::queue::{Failure, Progress, Stopped, WorkError};
 
 /// A command with places for `{url}`, `{folder}` and `{quality}`.
 ///
@@ -88,7 +88,7 @@ impl CommandTemplate {
                     return Err(failed(Failure::transient(reason)));
                 }
             },
-            () = progress.stopped() => return Err(progress.check().err().map_or_else(unreachable_stop, WorkError::Stopped)),
+            () = progress.stopped() => return Err(Stopped.into()),
         };
         group.disarm();
         if !status.success() {
@@ -183,11 +183,6 @@ impl Drop for Group {
 
 fn failed(failure: Failure) -> WorkError {
     WorkError::Failed(failure)
-}
-
-/// The stop signal is never taken back, so this only serves the types.
-fn unreachable_stop() -> WorkError {
-    WorkError::Stopped(crate::queue::Stopped)
 }
 
 async fn last_lines(stream: Option<impl AsyncRead + Unpin>, on_line: impl Fn(&str)) -> Vec<String> {

@@ -36,10 +36,11 @@ pub(super) fn stem(stem: &StemRow) -> Value {
     })
 }
 
-/// A job in full.
+/// A job in full, under the names of the channel and under those of the REST contract.
 pub(super) fn job(job: &Job) -> Value {
     let mut value = json!(job);
     value["job_id"] = json!(job.id);
+    value["state"] = json!(job.status);
     value
 }
 

@@ -32,7 +32,8 @@ pub struct Studio {
 pub fn router(studio: Studio) -> Router {
     Router::new()
         .route("/", get(page::index))
-        .route("/setup/{token}", get(page::use_link))
+        // Whoever only looks at the link, as chat programs do for a preview, does not use it up.
+        .route("/setup/{token}", get(page::use_link).head(page::look_at_link))
         .route("/logout", post(page::log_out))
         .route("/session/socket-token", get(page::socket_token))
         .route("/assets/{name}", get(assets::serve))

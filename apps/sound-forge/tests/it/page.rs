@@ -49,8 +49,11 @@ async fn a_stranger_sees_a_door_and_never_a_key_or_token() {
 async fn the_link_logs_in_once_and_a_restart_prints_another() {
     let folder = Folder::new();
     let server = folder.serve(&[]);
+    let path = server.login_link.strip_prefix(&server.url).unwrap();
+    let looked = server.anonymous(Method::HEAD, path).send().await.unwrap();
+    assert!(looked.headers().get("set-cookie").is_none(), "a preview is no log-in");
     let cookie = log_in(&server).await;
-    let again = server.anonymous(Method::GET, server.login_link.strip_prefix(&server.url).unwrap());
+    let again = server.anonymous(Method::GET, path);
     let again = again.send().await.unwrap();
     assert_eq!(again.status(), StatusCode::GONE);
     assert!(again.headers().get("set-cookie").is_none());

@@ -12,7 +12,8 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use crate::queue::{Failure, Progress, WorkError};
+use crate::providers::FETCH_SHARE;
+use crate::queue::{Failure, Progress, Stopped, WorkError};
 
 use super::resolve::Checked;
 use super::{Fetcher, RefusedAddress};
@@ -61,7 +62,7 @@ impl Fetcher {
         };
         tokio::select! {
             result = fetch => result,
-            () = progress.stopped() => Err(WorkError::Stopped(crate::queue::Stopped)),
+            () = progress.stopped() => Err(Stopped.into()),
         }
     }
 
@@ -113,7 +114,7 @@ async fn save(response: Response, target: Target<'_>, progress: &Progress) -> Re
         }
         file.write_all(&piece).await.map_err(|error| of_disk(&error))?;
         let fraction = expected.map_or(0.0, |length| received as f64 / length.max(1) as f64);
-        progress.report(fraction * super::super::FETCH_SHARE, "Downloading audio...")?;
+        progress.report(fraction * FETCH_SHARE, "Downloading audio...")?;
     }
     file.flush().await.map_err(|error| of_disk(&error))
 }
