@@ -307,7 +307,7 @@ impl Handled {
     }
 
     /// The client sent an event that this channel does not know: the channel crashes,
-    /// as in Phoenix, and the client rejoins. To answer instead, return [`Handled::error`].
+    /// as in Phoenix, and the client rejoins. To answer instead and go on, return [`Handled::error`].
     ///
     /// # Errors
     ///

@@ -20,6 +20,7 @@ pub struct SocketOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) limits: Limits,
     pub(crate) check_origin: CheckOrigin,
+    pub(crate) origin_hint: String,
     pub(crate) subprotocols: Vec<String>,
     pub(crate) auth_token: bool,
     pub(crate) error_handler: Option<ErrorHandler>,
@@ -36,6 +37,7 @@ impl Default for SocketOptions {
             timeout: Some(Duration::from_secs(60)),
             limits: Limits::default(),
             check_origin: CheckOrigin::default(),
+            origin_hint: "if it is yours, allow it with SocketOptions::check_origin".to_owned(),
             subprotocols: Vec::new(),
             auth_token: false,
             error_handler: None,
@@ -82,6 +84,14 @@ impl SocketOptions {
     #[must_use]
     pub fn check_origin(mut self, check: CheckOrigin) -> Self {
         self.check_origin = check;
+        self
+    }
+
+    /// What the log says to do about an origin that was refused; an application with an
+    /// option of its own for origins names it here.
+    #[must_use]
+    pub fn origin_hint(mut self, hint: impl Into<String>) -> Self {
+        self.origin_hint = hint.into();
         self
     }
 

@@ -20,6 +20,8 @@ pub enum CheckOrigin {
     Request,
     /// One of these must match.
     List(Vec<OriginPattern>),
+    /// As [`Host`](Self::Host), or one of these must match.
+    HostOr(Vec<OriginPattern>),
     /// The function decides; it is asked also when the origin has no host.
     Function(Arc<dyn Fn(&Origin) -> bool + Send + Sync>),
     /// Every page may connect. Cookies are then withheld from `connect`.
@@ -34,8 +36,16 @@ impl CheckOrigin {
     ///
     /// [`OriginPatternError`] for an entry without a host; `example.com` needs `//` in front.
     pub fn list<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, OriginPatternError> {
-        let patterns = entries.into_iter().map(OriginPattern::parse).collect::<Result<_, _>>()?;
-        Ok(CheckOrigin::List(patterns))
+        Ok(CheckOrigin::List(patterns(entries)?))
+    }
+
+    /// Accepts the own host, and the origins that match one of `entries`.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub fn host_or<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, OriginPatternError> {
+        Ok(CheckOrigin::HostOr(patterns(entries)?))
     }
 
     /// Whether a page of this origin may connect to `request`.
@@ -44,12 +54,10 @@ impl CheckOrigin {
         match self {
             CheckOrigin::Any => true,
             CheckOrigin::Function(decide) => decide(&origin),
-            CheckOrigin::Host => {
-                let own = request.endpoint_host.or(request.host);
-                origin.host.is_some() && origin.host.as_deref() == own
-            }
+            CheckOrigin::Host => origin.has_host_of(request),
+            CheckOrigin::HostOr(patterns) => origin.has_host_of(request) || origin.is_in(patterns),
             CheckOrigin::Request => origin.is_request(request),
-            CheckOrigin::List(patterns) => patterns.iter().any(|pattern| pattern.matches(&origin)),
+            CheckOrigin::List(patterns) => origin.is_in(patterns),
         }
     }
 }
@@ -60,6 +68,7 @@ impl fmt::Debug for CheckOrigin {
             CheckOrigin::Host => f.write_str("Host"),
             CheckOrigin::Request => f.write_str("Request"),
             CheckOrigin::List(patterns) => f.debug_tuple("List").field(patterns).finish(),
+            CheckOrigin::HostOr(patterns) => f.debug_tuple("HostOr").field(patterns).finish(),
             CheckOrigin::Function(_) => f.write_str("Function"),
             CheckOrigin::Any => f.write_str("Any"),
         }
@@ -102,12 +111,26 @@ impl Origin {
         }
     }
 
+    fn has_host_of(&self, request: &RequestHost<'_>) -> bool {
+        self.host.is_some() && self.host.as_deref() == request.endpoint_host.or(request.host)
+    }
+
+    fn is_in(&self, patterns: &[OriginPattern]) -> bool {
+        patterns.iter().any(|pattern| pattern.matches(self))
+    }
+
     fn is_request(&self, request: &RequestHost<'_>) -> bool {
         self.host.is_some()
             && self.scheme.as_deref() == Some(request.scheme)
             && self.host.as_deref() == request.host
             && self.port == request.port
     }
+}
+
+fn patterns<'a>(
+    entries: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<OriginPattern>, OriginPatternError> {
+    entries.into_iter().map(OriginPattern::parse).collect()
 }
 
 pub(crate) fn default_port(scheme: &str) -> Option<u16> {
@@ -212,6 +235,16 @@ mod tests {
             (request(), "null", false),
         ] {
             assert_eq!(CheckOrigin::Host.allows(origin, &request), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_own_host_can_be_allowed_beside_a_list() {
+        let check = CheckOrigin::host_or(["//studio.example"]).unwrap();
+        for (origin, expected) in
+            [("http://example.com", true), ("https://studio.example", true), ("https://evil.com", false)]
+        {
+            assert_eq!(check.allows(origin, &request()), expected, "{origin}");
         }
     }
 

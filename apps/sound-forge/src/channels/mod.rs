@@ -32,7 +32,9 @@ pub fn endpoint(
     queue: Queue,
     origins: &[String],
 ) -> Result<Endpoint, SocketsError> {
-    let options = SocketOptions::default().check_origin(check_origin(origins)?);
+    let options = SocketOptions::default()
+        .check_origin(check_origin(origins)?)
+        .origin_hint("if it is yours, allow it with --origin");
     let channels = Channels::new().channel::<JobChannel>("jobs:*");
     let endpoint = Endpoint::builder(pubsub)
         .socket("/socket", UserSocket::new(accounts, queue), channels, options)
@@ -41,10 +43,5 @@ pub fn endpoint(
 }
 
 fn check_origin(origins: &[String]) -> Result<CheckOrigin, OriginPatternError> {
-    if origins.is_empty() {
-        return Ok(CheckOrigin::Host);
-    }
-    // A list takes the place of the own host, so the usual names of this machine are on it too.
-    let own = ["//localhost", "//127.0.0.1", "//[::1]"];
-    CheckOrigin::list(origins.iter().map(String::as_str).chain(own))
+    CheckOrigin::host_or(origins.iter().map(String::as_str))
 }

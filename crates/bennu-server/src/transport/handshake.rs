@@ -108,11 +108,8 @@ impl Handshake<'_> {
         if self.mount.options.check_origin.allows(&origin, &request) {
             return Ok(());
         }
-        tracing::error!(
-            origin = ?origin,
-            host = ?request.host,
-            "the origin of a connection is not allowed: allow it with SocketOptions::check_origin if it is yours"
-        );
+        let hint = &self.mount.options.origin_hint;
+        tracing::error!(origin = ?origin, host = ?request.host, "the origin of a connection is not allowed: {hint}");
         Err(empty(StatusCode::FORBIDDEN))
     }
 
