@@ -57,6 +57,7 @@ impl Channel for Follower {
                 cx.handle().send(Babble);
                 Handled::ok()
             }
+            "panic" => panic!("asked to panic"),
             "mute" => {
                 cx.unsubscribe("news");
                 Handled::ok()
@@ -163,6 +164,13 @@ async fn a_channel_that_ended_leaves_no_subscription() {
     client.send(json!(["1", "2", "job:1", "phx_leave", {}])).await;
     assert_eq!(client.recv_event().await, "phx_reply");
     assert_eq!(client.recv_event().await, "phx_close");
+    assert_eq!((subscribers("job:1"), subscribers("news")), (0, 0));
+    client.join("job:1").await;
+    for event in ["state", "own", "tick"] {
+        assert_eq!(client.recv_event().await, event);
+    }
+    client.send(json!(["1", "3", "job:1", "panic", {}])).await;
+    assert_eq!(client.recv_event().await, "phx_error");
     assert_eq!((subscribers("job:1"), subscribers("news")), (0, 0));
     client.join("job:1").await;
     client.cut().await;
