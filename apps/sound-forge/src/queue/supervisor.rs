@@ -58,7 +58,7 @@ pub(super) struct Supervisor {
 }
 
 /// How often lost leases are looked for; a cancelled job's work stops within it.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(250);
 /// How often finished jobs and stray files are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// A lease is renewed this many times before it would run out.

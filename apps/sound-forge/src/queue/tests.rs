@@ -387,6 +387,24 @@ async fn a_new_track_is_announced_once() {
 }
 
 #[tokio::test]
+async fn all_who_listen_to_a_job_hear_the_same_progress_with_its_track() {
+    let bench = Bench::new().await;
+    let job = bench.request("demo:a").await.job;
+    let mut listeners = [bench.listen(&job), bench.listen(&job)];
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    bench.queue.progress(lease, 10, "Playing the demo...").await.unwrap();
+    let heard = listeners.each_mut().map(|listener| {
+        let deliveries = std::iter::from_fn(|| listener.try_recv());
+        deliveries.filter_map(|delivery| delivery.unwrap().get::<JobProgress>().cloned()).collect::<Vec<_>>()
+    });
+    assert_eq!(heard[0], heard[1]);
+    let last = heard[0].last().unwrap();
+    assert_eq!((last.job_id, last.track_id), (job.id, job.track_id));
+    assert_eq!((last.status, last.progress), (JobStatus::Downloading, 10));
+    assert_eq!(last.message, "Playing the demo...");
+}
+
+#[tokio::test]
 async fn every_row_written_counts_its_revision() {
     let bench = Bench::new().await;
     let job = bench.request("demo:a").await.job;
