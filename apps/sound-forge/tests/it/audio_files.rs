@@ -20,6 +20,12 @@ pub(crate) fn tone(encoding: Encoding, seconds: usize) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// A tone in a format that we read and do not write, from the audio engine's tests.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sound-forge-audio/tests/fixtures");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
 fn write(path: &Path, audio: &Audio, encoding: Encoding) {
     encode::write(path, audio, encoding, &mut Unwatched).unwrap();
 }
