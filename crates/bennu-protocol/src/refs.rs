@@ -1,5 +1,8 @@
 //! Message references, which belong to the client and come back as they were sent.
 
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
 use crate::error::EncodeError;
 use crate::json;
 
@@ -93,6 +96,19 @@ pub(crate) fn write_json(
         None => {
             out.extend_from_slice(b"null");
             Ok(())
+        }
+    }
+}
+
+impl Serialize for Ref {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Repr::Decimal(number) => serializer.collect_str(number),
+            Repr::Json(text) => {
+                let raw: &RawValue = serde_json::from_str(text).map_err(serde::ser::Error::custom)?;
+                raw.serialize(serializer)
+            }
+            Repr::Raw(_) => Err(serde::ser::Error::custom("a ref that is no UTF-8 has no form in JSON")),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bennu_protocol::JoinRefRule;
 use bennu_protocol::websocket::Limits;
+use bennu_protocol::{JoinRefRule, Serializer};
 use bytes::Bytes;
 use http::Response;
 
@@ -26,6 +26,7 @@ pub struct SocketOptions {
     pub(crate) error_handler: Option<ErrorHandler>,
     pub(crate) max_channels: usize,
     pub(crate) join_ref_rule: JoinRefRule,
+    pub(crate) serializers: Vec<Serializer>,
     pub(crate) max_backlog: usize,
     pub(crate) shutdown: Duration,
 }
@@ -43,6 +44,7 @@ impl Default for SocketOptions {
             error_handler: None,
             max_channels: 100,
             join_ref_rule: JoinRefRule::default(),
+            serializers: vec![Serializer::V1, Serializer::V2],
             max_backlog: 1 << 20,
             shutdown: Duration::from_secs(5),
         }
@@ -133,6 +135,15 @@ impl SocketOptions {
     #[must_use]
     pub fn join_ref_rule(mut self, rule: JoinRefRule) -> Self {
         self.join_ref_rule = rule;
+        self
+    }
+
+    /// Which versions of the protocol are spoken; both by default. A client that asks for
+    /// another one is refused with 403, and so is one that asks for none if 1.0.0 is left out.
+    #[must_use]
+    #[doc(alias = "serializer")]
+    pub fn serializers(mut self, serializers: impl IntoIterator<Item = Serializer>) -> Self {
+        self.serializers = serializers.into_iter().collect();
         self
     }
 

@@ -60,6 +60,12 @@ impl<A> Context<A> {
         &self.core.address.topic
     }
 
+    /// What the client uses to name this join: its `join_ref` or, where that was null, its ref.
+    #[must_use]
+    pub fn join_ref(&self) -> Option<&Ref> {
+        self.core.address.join_ref.as_ref()
+    }
+
     /// What the socket's `connect` put there.
     #[must_use]
     pub fn assigns(&self) -> &A {

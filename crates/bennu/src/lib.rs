@@ -63,7 +63,7 @@ pub use http;
 
 pub use bennu_presence::Presence;
 pub use bennu_protocol::{
-    Broadcast, EncodeError, IntoPayload, JoinRefRule, Payload, PayloadError, Status, Topic,
+    Broadcast, EncodeError, IntoPayload, JoinRefRule, Payload, PayloadError, Ref, Serializer, Status, Topic,
 };
 pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
 pub use bennu_server::{

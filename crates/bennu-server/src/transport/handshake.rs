@@ -72,7 +72,7 @@ impl Handshake<'_> {
         let auth_token = self.take_auth_token(&mut parts.headers)?;
         let subprotocol = self.subprotocol(&parts.headers)?;
         let vsn = vsn(&params)?;
-        let serializer = negotiate(&vsn)?;
+        let serializer = negotiate(&vsn, &self.mount.options.serializers)?;
         let upgrade_key = upgrade_key(&parts.headers);
         self.hide_cookies(&mut parts.headers);
         let transport = TransportKind::WebSocket;
@@ -172,7 +172,7 @@ impl Handshake<'_> {
             }
             Err(_) => {
                 tracing::error!("connect panicked");
-                Err(text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
+                Err(failed())
             }
         }
     }
@@ -183,7 +183,7 @@ impl Handshake<'_> {
             (Refusal::Reason(_), None) | (Refusal::Unauthorized, _) => empty(StatusCode::FORBIDDEN),
             (Refusal::Failed(error), _) => {
                 tracing::error!(%error, "connect failed");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+                failed()
             }
         }
     }
@@ -238,11 +238,16 @@ fn vsn(params: &Params) -> Result<String, Refused> {
     }
 }
 
-fn negotiate(vsn: &str) -> Result<Serializer, Refused> {
-    Serializer::negotiate(vsn).map_err(|error| {
+fn negotiate(vsn: &str, served: &[Serializer]) -> Result<Serializer, Refused> {
+    let serializer = Serializer::negotiate(vsn).map_err(|error| {
         tracing::warn!(%error, "a client speaks another version of the protocol");
         empty(StatusCode::FORBIDDEN)
-    })
+    })?;
+    if !served.contains(&serializer) {
+        tracing::warn!(vsn, "a client speaks a version that this socket does not serve");
+        return Err(empty(StatusCode::FORBIDDEN));
+    }
+    Ok(serializer)
 }
 
 /// RFC 6455, 4.2.1, with the messages that Phoenix's clients' users know.
@@ -300,6 +305,14 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 fn empty(status: StatusCode) -> Refused {
     text(status, "")
+}
+
+/// What a page shows where a socket should be, as Phoenix's own does.
+fn failed() -> Refused {
+    let mut response = text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, html);
+    response
 }
 
 fn text(status: StatusCode, body: &str) -> Refused {

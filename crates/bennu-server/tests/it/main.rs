@@ -8,3 +8,4 @@ mod channels;
 mod client;
 mod infos;
 mod lifecycle;
+mod versions;
