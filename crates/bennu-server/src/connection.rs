@@ -16,12 +16,10 @@ use crate::context::{Address, ContextCore};
 use crate::endpoint::Endpoint;
 use crate::joined::{AnyChannel, Input, Joined, Step, Waiting, discard, guarded};
 use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN};
+use crate::metrics::{Cause, RouteMetrics, TransportMetrics};
 use crate::mount::Mount;
 use crate::router::JoinStart;
 use crate::socket::{AnyAssigns, TransportKind};
-
-/// RFC 6455's registry: try again later.
-const TRY_AGAIN_LATER: u16 = 1013;
 
 /// Bytes of client messages that may wait for handlers before nothing more is read.
 const MAX_WAITING: usize = 256 * 1024;
@@ -38,9 +36,11 @@ pub(crate) struct Connection {
     session: ServerSession,
     channels: Vec<Option<Joined>>,
     /// Ends of channels that wait for something.
-    ending: Vec<BoxFuture<'static, ()>>,
+    ending: Vec<Ending>,
     outbox: VecDeque<Frame>,
     close: Option<u16>,
+    /// Why it ended, in a word for metrics.
+    cause: Cause,
     /// Handlers that this turn may still run.
     steps_left: u32,
     mailbox: Arc<Mailbox>,
@@ -49,6 +49,12 @@ pub(crate) struct Connection {
     assigns: AnyAssigns,
     socket_id: Option<Topic>,
     transport: TransportKind,
+}
+
+/// A channel's `terminate` that waits for something.
+struct Ending {
+    future: BoxFuture<'static, ()>,
+    route: u32,
 }
 
 /// What a [`Connection`] is made of.
@@ -63,20 +69,20 @@ pub(crate) struct ConnectionStart {
 
 impl Connection {
     pub(crate) fn new(start: ConnectionStart) -> Self {
-        let intercepts = start.mount.routes.iter().map(|route| route.intercept).collect();
-        let serializer = start.session.serializer();
-        let mailbox = Mailbox::new(serializer, intercepts, start.mount.options.max_backlog);
+        let mailbox = Mailbox::new(start.session.serializer(), start.mount.clone());
         if let Some(id) = &start.socket_id {
             let token = mailbox.id.with_token(SOCKET_TOKEN);
             start.endpoint.pubsub().add_subscriber(id, token, mailbox.clone());
         }
         start.endpoint.register(&mailbox);
+        start.mount.metrics.transport(start.transport).connections.increment(1);
         Connection {
             session: start.session,
             channels: Vec::new(),
             ending: Vec::new(),
             outbox: VecDeque::new(),
             close: None,
+            cause: Cause::Gone,
             steps_left: STEPS_PER_TURN,
             mailbox,
             mount: start.mount,
@@ -94,6 +100,9 @@ impl Connection {
 
     /// Takes in one frame and runs what it is for.
     pub(crate) fn receive(&mut self, frame: Frame, cx: &mut Context<'_>) {
+        let metrics = self.mount.metrics.transport(self.transport);
+        metrics.received_frames.increment(1);
+        metrics.received_bytes.increment(frame.len() as u64);
         let handled = self.session.handle_frame(frame);
         self.checked(handled);
         self.transmit();
@@ -129,12 +138,15 @@ impl Connection {
                 break;
             }
         }
-        self.ending.retain_mut(|ending| poll_ending(ending, cx).is_pending());
+        self.poll_endings(cx);
     }
 
     /// The next frame to send. [`sent`](Self::sent) tells when it has left.
     pub(crate) fn take_frame(&mut self) -> Option<Frame> {
         let frame = self.outbox.pop_front()?;
+        let metrics = self.transport_metrics();
+        metrics.sent_frames.increment(1);
+        metrics.sent_bytes.increment(frame.len() as u64);
         if self.outbox.is_empty() {
             self.outbox = VecDeque::new();
         }
@@ -191,7 +203,7 @@ impl Connection {
             }
             self.terminate(joined, TerminateReason::Closed, cx);
         }
-        self.ending.retain_mut(|ending| poll_ending(ending, cx).is_pending());
+        self.poll_endings(cx);
         match self.ending.is_empty() && self.channels.iter().all(Option::is_none) {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -221,7 +233,10 @@ impl Connection {
                         self.terminate(joined, TerminateReason::Replaced, cx);
                     }
                 }
-                SessionEvent::Idle => self.close_with(close::PROTOCOL_ERROR),
+                SessionEvent::Idle => {
+                    self.close_with(close::PROTOCOL_ERROR);
+                    self.cause = Cause::Idle;
+                }
             }
         }
         any
@@ -240,7 +255,6 @@ impl Connection {
             address,
             endpoint: self.endpoint.clone(),
             route: route_index,
-            route_value: route.value.clone(),
             socket_id: self.socket_id.clone(),
             reference: None,
             subscribed: false,
@@ -253,7 +267,7 @@ impl Connection {
         if self.channels.len() <= index {
             self.channels.resize_with(index + 1, || None);
         }
-        self.channels[index] = Some(Joined::new(channel.generation, topic, join));
+        self.channels[index] = Some(Joined::new(channel.generation, route_index as u32, topic, join));
     }
 
     fn enqueue(&mut self, channel: ChannelId, waiting: Waiting) {
@@ -308,11 +322,11 @@ impl Connection {
                 self.stop(channel, reason, cx);
             }
             Step::Crashed(error) => {
-                self.log_crash("a channel crashed", channel, &error);
+                self.crashed(channel, &error);
                 self.fail(channel, TerminateReason::Crashed, cx);
             }
             Step::Panicked(panic) => {
-                self.log_crash("a channel crashed", channel, &panic);
+                self.crashed(channel, &panic);
                 self.fail(channel, TerminateReason::Crashed, cx);
             }
         }
@@ -322,9 +336,10 @@ impl Connection {
         let accepted = self.session.accept_join(channel, response);
         self.checked(accepted);
         self.transmit();
+        self.with_route(channel, |metrics| metrics.joins_ok.increment(1));
         let connection = self.mailbox.id.owner();
         if let Some(joined) = self.joined(channel) {
-            tracing::debug!(connection, topic = ?&*joined.topic, "joined");
+            tracing::info!(connection, topic = ?&*joined.topic, "joined");
             joined.begin();
         }
     }
@@ -332,11 +347,16 @@ impl Connection {
     fn refuse(&mut self, channel: ChannelId, refusal: JoinRefusal) {
         let response = match refusal {
             JoinRefusal::Refused(response) => {
+                self.with_route(channel, |metrics| metrics.joins_refused.increment(1));
                 let topic = self.joined(channel).map(|joined| joined.topic.clone());
-                tracing::debug!(connection = self.mailbox.id.owner(), ?topic, "refused join");
+                tracing::info!(connection = self.mailbox.id.owner(), ?topic, "refused join");
                 response
             }
             JoinRefusal::Crashed(error) => {
+                self.with_route(channel, |metrics| {
+                    metrics.joins_crashed.increment(1);
+                    metrics.crashes_in_join.increment(1);
+                });
                 self.log_crash("join crashed", channel, &error);
                 Payload::Json(br#"{"reason":"join crashed"}"#.as_slice().into())
             }
@@ -356,7 +376,7 @@ impl Connection {
                 self.finish(channel, stopped, TerminateReason::Stopped(reason), cx);
             }
             StopReason::Failure(ref text) => {
-                self.log_crash("a channel crashed", channel, text);
+                self.crashed(channel, text);
                 self.fail(channel, TerminateReason::Stopped(reason), cx);
             }
         }
@@ -389,16 +409,22 @@ impl Connection {
     }
 
     fn terminate(&mut self, joined: Joined, reason: TerminateReason, cx: &mut Context<'_>) {
-        let topic = joined.topic.clone();
+        let route = joined.route;
         let Some(channel) = joined.into_channel() else { return };
         match guarded(|| AnyChannel::terminate(channel, reason)) {
-            Ok(mut ending) => {
-                if poll_ending(&mut ending, cx).is_pending() {
+            Ok(future) => {
+                let mut ending = Ending { future, route };
+                if ending.poll(&self.mount, cx).is_pending() {
                     self.ending.push(ending);
                 }
             }
-            Err(panic) => tracing::error!(%topic, %panic, "terminate panicked"),
+            Err(panic) => log_terminate(&self.mount, route, &panic),
         }
+    }
+
+    fn poll_endings(&mut self, cx: &mut Context<'_>) {
+        let mount = &self.mount;
+        self.ending.retain_mut(|ending| ending.poll(mount, cx).is_pending());
     }
 
     /// Replies; a reply that the client's version cannot carry is the channel's failure.
@@ -410,7 +436,7 @@ impl Connection {
         cx: &mut Context<'_>,
     ) {
         if let Err(error) = self.reply(channel, reply, reference) {
-            self.log_crash("a channel crashed", channel, &error);
+            self.crashed(channel, &error);
             self.fail(channel, TerminateReason::Crashed, cx);
         }
     }
@@ -443,13 +469,14 @@ impl Connection {
                 items.into_iter().for_each(|item| self.sort(item));
                 any
             }
-            Drained::Overflowed => {
+            Drained::Overflowed(dropped) => {
                 tracing::warn!(
                     connection = self.mailbox.id.owner(),
                     "the client reads too slowly and is disconnected"
                 );
-                self.outbox = VecDeque::new();
-                self.close_with(TRY_AGAIN_LATER);
+                let dropped = dropped + std::mem::take(&mut self.outbox).len();
+                self.transport_metrics().dropped_frames.increment(dropped as u64);
+                self.close_with(close::TRY_AGAIN_LATER);
                 self.mailbox.close();
                 false
             }
@@ -505,8 +532,20 @@ impl Connection {
     }
 
     /// The first reason to close is the one that counts.
-    fn close_with(&mut self, code: u16) {
-        self.close.get_or_insert(code);
+    pub(crate) fn close_with(&mut self, code: u16) {
+        if self.close.is_none() {
+            self.close = Some(code);
+            self.cause = Cause::of_close_code(code);
+        }
+    }
+
+    /// Notes that it was the client that closed.
+    pub(crate) fn closed_by_client(&mut self) {
+        self.cause = Cause::Client;
+    }
+
+    pub(crate) fn transport_metrics(&self) -> &TransportMetrics {
+        self.mount.metrics.transport(self.transport)
     }
 
     fn joined(&mut self, channel: ChannelId) -> Option<&mut Joined> {
@@ -521,6 +560,17 @@ impl Connection {
         Some(joined)
     }
 
+    fn with_route(&mut self, channel: ChannelId, record: impl FnOnce(&RouteMetrics)) {
+        if let Some(route) = self.joined(channel).map(|joined| joined.route) {
+            record(self.mount.metrics.route(route as usize));
+        }
+    }
+
+    fn crashed(&mut self, channel: ChannelId, error: &dyn std::fmt::Display) {
+        self.with_route(channel, |metrics| metrics.crashes_in_handler.increment(1));
+        self.log_crash("a channel crashed", channel, error);
+    }
+
     fn log_crash(&mut self, what: &str, channel: ChannelId, error: &dyn std::fmt::Display) {
         let topic = self.joined(channel).map(|joined| joined.topic.clone());
         let topic = topic.as_deref().unwrap_or_default();
@@ -530,6 +580,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        let metrics = self.transport_metrics();
+        metrics.connections.decrement(1);
+        metrics.disconnect(self.cause);
+        tracing::info!(connection = self.mailbox.id.owner(), cause = self.cause.as_str(), "disconnected");
         self.mailbox.close();
         if let Some(id) = &self.socket_id {
             let token = self.mailbox.id.with_token(SOCKET_TOKEN);
@@ -540,10 +594,17 @@ impl Drop for Connection {
     }
 }
 
-/// Polls an end; a panic in it is logged and ends it.
-fn poll_ending(ending: &mut BoxFuture<'static, ()>, cx: &mut Context<'_>) -> Poll<()> {
-    guarded(|| ending.as_mut().poll(cx)).unwrap_or_else(|panic| {
-        tracing::error!(%panic, "terminate panicked");
-        Poll::Ready(())
-    })
+impl Ending {
+    /// Polls it; a panic is logged and ends it.
+    fn poll(&mut self, mount: &Mount, cx: &mut Context<'_>) -> Poll<()> {
+        guarded(|| self.future.as_mut().poll(cx)).unwrap_or_else(|panic| {
+            log_terminate(mount, self.route, &panic);
+            Poll::Ready(())
+        })
+    }
+}
+
+fn log_terminate(mount: &Mount, route: u32, panic: &str) {
+    mount.metrics.route(route as usize).crashes_in_terminate.increment(1);
+    tracing::error!(channel = mount.routes[route as usize].pattern, panic, "terminate panicked");
 }

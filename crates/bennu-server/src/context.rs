@@ -9,7 +9,8 @@ use bennu_pubsub::{PubSub, SubscriberId};
 use crate::endpoint::Endpoint;
 use crate::info::Info;
 use crate::mailbox::{Item, Mailbox, Subscription};
-use crate::router::RouteValue;
+use crate::metrics::RouteMetrics;
+use crate::router::Route;
 
 /// What a channel's handlers act through: its client, its topic, its endpoint.
 ///
@@ -29,7 +30,6 @@ pub(crate) struct ContextCore {
     pub(crate) address: Address,
     pub(crate) endpoint: Endpoint,
     pub(crate) route: usize,
-    pub(crate) route_value: Option<RouteValue>,
     pub(crate) socket_id: Option<Topic>,
     /// Ref of the message that is being handled.
     pub(crate) reference: Option<Ref>,
@@ -87,7 +87,7 @@ impl<A> Context<A> {
     /// What the route carries, if it is a `T`.
     #[must_use]
     pub fn route_value<T: 'static>(&self) -> Option<&T> {
-        self.core.route_value.as_ref()?.downcast_ref()
+        self.core.route().value.as_ref()?.downcast_ref()
     }
 
     /// The id that the socket's `connect` gave the connection.
@@ -134,6 +134,7 @@ impl<A> Context<A> {
     #[doc(alias = "broadcast_from!")]
     pub fn broadcast_from(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
         let broadcast = Broadcast::new(self.topic().clone(), event, payload.into_payload()?);
+        self.endpoint().metrics().broadcasts.increment(1);
         let delivery = self.pubsub().broadcast_from(self.own_id(), self.topic(), broadcast);
         crate::endpoint::encode_result(&delivery)
     }
@@ -185,9 +186,19 @@ impl<A> Context<A> {
 }
 
 impl ContextCore {
+    /// The route through which the channel was joined.
+    pub(crate) fn route(&self) -> &Route {
+        &self.address.mailbox.mount.routes[self.route]
+    }
+
+    pub(crate) fn metrics(&self) -> &RouteMetrics {
+        self.address.mailbox.mount.metrics.route(self.route)
+    }
+
     /// Begins to receive the own topic.
     pub(crate) fn subscribe_own(&mut self) {
         self.subscribed = true;
+        self.metrics().channels.increment(1);
         let Address { mailbox, topic, .. } = &self.address;
         self.endpoint.pubsub().add_subscriber(topic, self.own_id(), mailbox.clone());
     }
@@ -195,6 +206,7 @@ impl ContextCore {
     /// Ends every subscription of the channel.
     pub(crate) fn unsubscribe_all(&mut self) {
         if std::mem::take(&mut self.subscribed) {
+            self.metrics().channels.decrement(1);
             self.endpoint.pubsub().remove_subscriber(&self.address.topic, self.own_id());
         }
         for topic in std::mem::take(&mut self.subscriptions) {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::config::SocketOptions;
 use crate::mailbox::{Item, Mailbox};
+use crate::metrics::{self, EndpointMetrics, MountMetrics};
 use crate::mount::{Mount, PathPattern};
 use crate::router::{Channels, Route, prefix_len};
 use crate::socket::Socket;
@@ -33,6 +34,7 @@ struct Inner {
     connections: Mutex<HashMap<u64, Arc<Mailbox>>>,
     /// Told when the last connection has gone.
     all_gone: Notify,
+    metrics: EndpointMetrics,
 }
 
 impl Endpoint {
@@ -63,6 +65,7 @@ impl Endpoint {
         payload: impl IntoPayload,
     ) -> Result<(), EncodeError> {
         let topic = topic.into();
+        self.0.metrics.broadcasts.increment(1);
         let broadcast = Broadcast::new(topic.clone(), event, payload.into_payload()?);
         encode_result(&self.0.pubsub.broadcast(&topic, broadcast))
     }
@@ -113,6 +116,16 @@ impl Endpoint {
             let variables = mount.path.matches(path)?;
             Some(Handshake { endpoint: self, mount, variables })
         })
+    }
+
+    /// Sets the gauges of queue depth, which nothing else updates: call it before metrics are scraped.
+    pub fn record_backlog(&self) {
+        let connections = self.0.connections.lock();
+        self.0.metrics.record_backlog(connections.values().map(|mailbox| mailbox.backlog()));
+    }
+
+    pub(crate) fn metrics(&self) -> &EndpointMetrics {
+        &self.0.metrics
     }
 
     pub(crate) fn host(&self) -> Option<&str> {
@@ -198,10 +211,13 @@ impl EndpointBuilder {
 
     /// Builds the endpoint.
     ///
+    /// Metrics go to the recorder that is installed by now; see [`METRICS`](crate::METRICS).
+    ///
     /// # Errors
     ///
     /// [`BuildError`] for a wrong topic pattern or a path that is taken.
     pub fn build(self) -> Result<Endpoint, BuildError> {
+        metrics::describe();
         let mut mounts: Vec<Arc<Mount>> = Vec::new();
         for mount in self.mounts {
             let mount = mount?;
@@ -216,11 +232,12 @@ impl EndpointBuilder {
             mounts,
             connections: Mutex::default(),
             all_gone: Notify::new(),
+            metrics: EndpointMetrics::new(),
         })))
     }
 }
 
-fn mount<S: Socket>(
+pub(crate) fn mount<S: Socket>(
     path: &str,
     socket: S,
     routes: Vec<Route>,
@@ -230,6 +247,7 @@ fn mount<S: Socket>(
         routes.iter().map(|route| pattern(path, route)).collect::<Result<_, _>>()?;
     Ok(Mount {
         base: path.to_owned(),
+        metrics: MountMetrics::new(path, routes.iter().map(|route| route.pattern.as_str())),
         path: PathPattern::new(path, &options.path),
         socket: Box::new(socket),
         routes,

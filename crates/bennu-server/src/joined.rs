@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
+use std::time::Instant;
 
 use bennu_protocol::{Broadcast, Frame, Name, Payload, Ref, Topic};
 use bennu_pubsub::Delivery;
@@ -69,10 +70,13 @@ impl<C: Channel> Active<C> {
             Input::AfterJoin => channel.after_join(cx).await.map(|()| Handled::NoReply),
             Input::In { event, payload, reference } => {
                 cx.core.reference = reference;
-                match event.as_text() {
-                    Some(event) => channel.handle_in(event, payload, cx).await,
-                    None => Err(UnknownEvent(format!("{event:?}")).into()),
-                }
+                let Some(event) = event.as_text() else {
+                    return Err(UnknownEvent(format!("{event:?}")).into());
+                };
+                let started = Instant::now();
+                let result = channel.handle_in(event, payload, cx).await;
+                cx.core.metrics().handle_in_took(started.elapsed());
+                result
             }
             Input::Out(delivery) => match delivery.get::<Broadcast>() {
                 Some(broadcast) => {
@@ -88,6 +92,8 @@ impl<C: Channel> Active<C> {
 /// One channel of a connection.
 pub(crate) struct Joined {
     pub(crate) generation: u32,
+    /// Index of its route in the mount.
+    pub(crate) route: u32,
     pub(crate) topic: Topic,
     run: Run,
     waiting: VecDeque<Waiting>,
@@ -155,9 +161,15 @@ pub(crate) enum Step {
 }
 
 impl Joined {
-    pub(crate) fn new(generation: u32, topic: Topic, join: BoxFuture<'static, JoinOutcome>) -> Self {
+    pub(crate) fn new(
+        generation: u32,
+        route: u32,
+        topic: Topic,
+        join: BoxFuture<'static, JoinOutcome>,
+    ) -> Self {
         Joined {
             generation,
+            route,
             topic,
             run: Run::Joining(join),
             waiting: VecDeque::new(),

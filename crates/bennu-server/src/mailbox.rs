@@ -10,6 +10,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use crate::info::Info;
+use crate::mount::Mount;
 
 /// The part of a connection that is shared: a queue in order of arrival.
 ///
@@ -19,8 +20,7 @@ use crate::info::Info;
 pub(crate) struct Mailbox {
     pub(crate) id: SubscriberId,
     serializer: Serializer,
-    intercepts: Vec<&'static [&'static str]>,
-    max_backlog: usize,
+    pub(crate) mount: Arc<Mount>,
     queue: Mutex<Queue>,
     /// Bytes in the queue and in the connection's outbox.
     backlog: AtomicUsize,
@@ -72,20 +72,16 @@ impl Item {
 /// What a drain found.
 pub(crate) enum Drained {
     Items(VecDeque<Item>),
-    Overflowed,
+    /// So many items were dropped.
+    Overflowed(usize),
 }
 
 impl Mailbox {
-    pub(crate) fn new(
-        serializer: Serializer,
-        intercepts: Vec<&'static [&'static str]>,
-        max_backlog: usize,
-    ) -> Arc<Self> {
+    pub(crate) fn new(serializer: Serializer, mount: Arc<Mount>) -> Arc<Self> {
         Arc::new(Mailbox {
             id: SubscriberId::unique(),
             serializer,
-            intercepts,
-            max_backlog,
+            mount,
             queue: Mutex::default(),
             backlog: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
@@ -99,7 +95,7 @@ impl Mailbox {
         if queue.state != State::Open {
             return;
         }
-        if self.backlog.load(Ordering::Relaxed) > self.max_backlog {
+        if self.backlog.load(Ordering::Relaxed) > self.mount.options.max_backlog {
             // What waits is dropped by the connection: here the broadcaster holds locks.
             queue.state = State::Overflowed;
         } else {
@@ -116,7 +112,7 @@ impl Mailbox {
         let (items, state) = (std::mem::take(&mut queue.items), queue.state);
         drop(queue);
         match state {
-            State::Overflowed => Drained::Overflowed,
+            State::Overflowed => Drained::Overflowed(items.len()),
             State::Open | State::Closed => Drained::Items(items),
         }
     }
@@ -138,9 +134,14 @@ impl Mailbox {
         self.backlog.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes that wait for the client.
+    pub(crate) fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
     /// Whether the client is so far behind that nothing more should be read from it.
     pub(crate) fn is_congested(&self) -> bool {
-        self.backlog.load(Ordering::Relaxed) > self.max_backlog / 2
+        self.backlog.load(Ordering::Relaxed) > self.mount.options.max_backlog / 2
     }
 
     pub(crate) fn register(&self, waker: &std::task::Waker) {
@@ -157,8 +158,8 @@ impl Subscriber for Mailbox {
         let Some(broadcast) = delivery.get::<Broadcast>().filter(|_| route.is_some()) else {
             return self.send(Item::Info { channel, info: Info::delivery(delivery.clone()) });
         };
-        let intercepts = route.and_then(|route| self.intercepts.get(route)).copied().unwrap_or_default();
-        if intercepts.contains(&broadcast.event()) {
+        let route = route.and_then(|route| self.mount.routes.get(route));
+        if route.is_some_and(|route| route.intercept.contains(&broadcast.event())) {
             return self.send(Item::Out { channel, delivery: delivery.clone() });
         }
         // An error stays in the broadcast, where the broadcaster looks for it.
@@ -212,6 +213,15 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SocketOptions;
+    use crate::endpoint::mount;
+    use crate::socket::AllowAnonymous;
+
+    fn mailbox(max_backlog: usize) -> Arc<Mailbox> {
+        let options = SocketOptions::default().max_backlog(max_backlog);
+        let mount = mount("/socket", AllowAnonymous, Vec::new(), options).unwrap();
+        Mailbox::new(Serializer::V2, Arc::new(mount))
+    }
 
     #[test]
     fn tokens_keep_what_they_are_made_of() {
@@ -224,16 +234,16 @@ mod tests {
 
     #[test]
     fn what_finds_too_much_waiting_drops_it_all_and_says_so() {
-        let mailbox = Mailbox::new(Serializer::V2, vec![], 10);
+        let mailbox = mailbox(10);
         for _ in 0..3 {
             mailbox.send(Item::Frame(Frame::text("123456")));
         }
-        assert!(matches!(mailbox.drain(), Drained::Overflowed));
+        assert!(matches!(mailbox.drain(), Drained::Overflowed(_)));
     }
 
     #[test]
     fn one_message_larger_than_the_bound_passes_when_nothing_waits() {
-        let mailbox = Mailbox::new(Serializer::V2, vec![], 10);
+        let mailbox = mailbox(10);
         mailbox.send(Item::Frame(Frame::text("x".repeat(100))));
         let Drained::Items(items) = mailbox.drain() else { panic!("overflowed") };
         assert_eq!(items.len(), 1);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bennu_protocol::{SessionConfig, TopicPattern};
 
 use crate::config::SocketOptions;
+use crate::metrics::MountMetrics;
 use crate::params::Params;
 use crate::router::Route;
 use crate::socket::AnySocket;
@@ -20,6 +21,7 @@ pub(crate) struct Mount {
     pub(crate) prefixes: Vec<usize>,
     pub(crate) options: SocketOptions,
     pub(crate) session: Arc<SessionConfig>,
+    pub(crate) metrics: MountMetrics,
 }
 
 impl Mount {

@@ -1,10 +1,13 @@
 //! Connect parameters, decoded as Plug decodes a query string.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
+
+use crate::redact::{self, FILTERED};
 
 /// A query string may have so many bytes; a longer one is answered with 414.
 const MAX_QUERY: usize = 1_000_000;
@@ -13,12 +16,12 @@ const MAX_QUERY: usize = 1_000_000;
 const MAX_NESTING: usize = 32;
 
 /// The parameters of a connection: text, lists and maps, nested by brackets.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Params(BTreeMap<String, Param>);
 
 /// One parameter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Param {
     /// `key=value`.
     Text(String),
@@ -137,6 +140,27 @@ impl Serialize for Param {
             Param::Text(text) => serializer.serialize_str(text),
             Param::List(list) => list.serialize(serializer),
             Param::Map(map) => map.serialize(serializer),
+        }
+    }
+}
+
+/// What looks like a credential is replaced: parameters end up in logs.
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.iter().map(|(key, param)| match redact::is_secret(key) {
+            true => (key, &FILTERED as &dyn fmt::Debug),
+            false => (key, param as &dyn fmt::Debug),
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+impl fmt::Debug for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Param::Text(text) => redact::text(text, f),
+            Param::List(list) => f.debug_list().entries(list).finish(),
+            Param::Map(map) => map.fmt(f),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bennu_protocol::{Payload, TopicPattern};
 use futures_util::future::BoxFuture;
@@ -84,18 +85,22 @@ impl<A> fmt::Debug for Channels<A> {
 
 fn start<C: Channel>(start: JoinStart) -> BoxFuture<'static, JoinOutcome> {
     Box::pin(async move {
+        let started = Instant::now();
         let assigns = start.assigns.downcast::<C::Assigns>();
         let assigns = assigns.expect("the mount's socket and channels have the same assigns");
+        let mailbox = start.core.address.mailbox.clone();
         let joined = C::join(JoinRequest {
             topic: start.core.address.topic.clone(),
             prefix: start.prefix,
             payload: start.payload,
             assigns: assigns.clone(),
-            route_value: start.core.route_value.clone(),
+            route_value: start.core.route().value.clone(),
             transport: start.transport,
             connection_id: start.core.address.mailbox.id.owner(),
         })
-        .await?;
+        .await;
+        mailbox.mount.metrics.route(start.core.route).join_took(started.elapsed());
+        let joined = joined?;
         let cx = Context::new(start.core, assigns);
         let channel: Box<dyn AnyChannel> = Box::new(Active { channel: joined.channel, cx });
         Ok((channel, joined.response))

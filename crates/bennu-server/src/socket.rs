@@ -10,7 +10,9 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 
+use crate::metrics::ConnectResult;
 use crate::params::Params;
+use crate::redact::FILTERED;
 
 /// What decides about a connection before any channel is joined.
 ///
@@ -44,7 +46,6 @@ impl Socket for AllowAnonymous {
 }
 
 /// What a client sent to connect.
-#[derive(Debug)]
 pub struct ConnectRequest {
     pub(crate) params: Params,
     pub(crate) parts: Parts,
@@ -60,13 +61,24 @@ pub struct ConnectRequest {
 pub enum TransportKind {
     /// A WebSocket.
     WebSocket,
+    /// Long polling over HTTP.
+    LongPoll,
+}
+
+impl TransportKind {
+    /// `websocket` or `longpoll`, as in logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TransportKind::WebSocket => "websocket",
+            TransportKind::LongPoll => "longpoll",
+        }
+    }
 }
 
 impl fmt::Display for TransportKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TransportKind::WebSocket => f.write_str("websocket"),
-        }
+        f.write_str(self.as_str())
     }
 }
 
@@ -143,6 +155,21 @@ impl ConnectRequest {
     }
 }
 
+/// Without secrets: headers and the query string stay out, and what looks like a
+/// credential among the parameters is replaced.
+impl fmt::Debug for ConnectRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectRequest")
+            .field("transport", &self.transport)
+            .field("vsn", &self.vsn)
+            .field("path", &self.parts.uri.path())
+            .field("params", &self.params)
+            .field("auth_token", &self.auth_token.as_ref().map(|_| FILTERED))
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An accepted connection.
 #[derive(Debug)]
 pub struct Connected<A> {
@@ -184,6 +211,13 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for Refusal {
 }
 
 impl Refusal {
+    pub(crate) fn result(&self) -> ConnectResult {
+        match self {
+            Refusal::Unauthorized | Refusal::Reason(_) => ConnectResult::Refused,
+            Refusal::Failed(_) => ConnectResult::Failed,
+        }
+    }
+
     /// A refusal that the mount's error handler answers.
     pub fn reason(reason: impl Into<String>) -> Self {
         Refusal::Reason(reason.into())

@@ -16,6 +16,8 @@ pub const TOO_LARGE: u16 = 1009;
 pub const INTERNAL_ERROR: u16 = 1011;
 /// The server restarts; the client may come back.
 pub const SERVICE_RESTART: u16 = 1012;
+/// The server is overloaded, or the client does not keep up.
+pub const TRY_AGAIN_LATER: u16 = 1013;
 
 /// What a control frame leaves for the reason once the code is written.
 const MAX_REASON_LEN: usize = super::frame::MAX_CONTROL_LEN - size_of::<u16>();

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::websocket::WebSocket;
 use crate::connection::{Connection, ConnectionStart};
 use crate::endpoint::Endpoint;
+use crate::metrics::ConnectResult;
 use crate::mount::{Mount, PathPattern};
 use crate::origin::{RequestHost, default_port};
 use crate::params::{Params, QueryError};
@@ -60,9 +61,27 @@ impl Handshake<'_> {
     /// The response to send when the connection is refused.
     pub async fn accept(
         &self,
-        mut parts: Parts,
+        parts: Parts,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, Box<Response<Bytes>>> {
+        let transport = TransportKind::WebSocket;
+        let metrics = self.mount.metrics.transport(transport);
+        let prepared = self.prepare(parts, peer);
+        let (request, subprotocol, serializer) =
+            prepared.inspect_err(|_| metrics.connect(ConnectResult::Rejected))?;
+        let upgrade_key = upgrade_key(&request.parts.headers);
+        let connected = self.connect(&request).await?;
+        let key = upgrade_key.inspect_err(|_| metrics.connect(ConnectResult::Rejected))?;
+        metrics.connect(ConnectResult::Ok);
+        Ok(self.upgrade(&key, subprotocol, serializer, connected))
+    }
+
+    /// All checks up to those that the socket makes itself.
+    fn prepare(
+        &self,
+        mut parts: Parts,
+        peer: Option<SocketAddr>,
+    ) -> Result<(ConnectRequest, Option<String>, Serializer), Refused> {
         let method_is_get = parts.method == Method::GET;
         if !method_is_get || parts.version != Version::HTTP_11 {
             return Err(empty(StatusCode::BAD_REQUEST));
@@ -72,14 +91,16 @@ impl Handshake<'_> {
         let auth_token = self.take_auth_token(&mut parts.headers)?;
         let subprotocol = self.subprotocol(&parts.headers)?;
         let vsn = vsn(&params)?;
+<<<<<<< HEAD
         let serializer = negotiate(&vsn, &self.mount.options.serializers)?;
         let upgrade_key = upgrade_key(&parts.headers);
+=======
+        let serializer = negotiate(&vsn)?;
+>>>>>>> 47e193f (server: metrics with bounded labels, logs without secrets)
         self.hide_cookies(&mut parts.headers);
         let transport = TransportKind::WebSocket;
         let request = ConnectRequest { params, parts, auth_token, peer, transport, vsn };
-        let connected = self.connect(&request).await?;
-        let key = upgrade_key?;
-        Ok(self.upgrade(&key, subprotocol, serializer, connected))
+        Ok((request, subprotocol, serializer))
     }
 
     fn params(&self, parts: &Parts) -> Result<Params, Refused> {
@@ -161,17 +182,21 @@ impl Handshake<'_> {
         let connecting = std::panic::AssertUnwindSafe(async { self.mount.socket.connect(request).await });
         let result = connecting.catch_unwind().await;
         let duration = started.elapsed();
+        let metrics = self.mount.metrics.transport(request.transport);
+        metrics.connect_took(duration);
         match result {
             Ok(Ok(connected)) => {
-                tracing::debug!(vsn = request.vsn, ?duration, "connected");
+                tracing::info!(mount = self.mount.base, ?request, ?duration, "connected");
                 Ok(connected)
             }
             Ok(Err(refusal)) => {
-                tracing::debug!(vsn = request.vsn, ?duration, ?refusal, "refused connection");
+                metrics.connect(refusal.result());
+                tracing::info!(mount = self.mount.base, ?request, ?duration, ?refusal, "refused connection");
                 Err(self.refuse(&refusal))
             }
             Err(_) => {
-                tracing::error!("connect panicked");
+                metrics.connect(ConnectResult::Failed);
+                tracing::error!(mount = self.mount.base, ?request, "connect panicked");
                 Err(failed())
             }
         }

@@ -129,7 +129,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             match self.decoder.decode(&mut unread) {
                 Ok(Some(item)) => self.handle_item(item, cx)?,
                 Ok(None) => return Ok(()),
-                Err(violation) => return Err(End::Close(log_violation(violation))),
+                Err(violation) => {
+                    let code = log_violation(violation);
+                    self.connection.close_with(code);
+                    return Err(End::Close(code));
+                }
             }
         }
     }
@@ -140,7 +144,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             Item::Binary(bytes) => self.connection.receive(Frame::binary(bytes), cx),
             Item::Ping(payload) => self.writing.pong = Some(encode_frame(Opcode::Pong, &payload)),
             Item::Pong(_) => {}
-            Item::Close(frame) => return Err(End::Answer(close::reply_code(frame.map(|frame| frame.code)))),
+            Item::Close(frame) => {
+                self.connection.closed_by_client();
+                return Err(End::Answer(close::reply_code(frame.map(|frame| frame.code))));
+            }
         }
         match self.connection.close_code() {
             Some(code) => Err(End::Close(code)),

@@ -8,4 +8,5 @@ mod channels;
 mod client;
 mod infos;
 mod lifecycle;
+mod observability;
 mod versions;
