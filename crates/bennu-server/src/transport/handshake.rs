@@ -91,12 +91,7 @@ impl Handshake<'_> {
         let auth_token = self.take_auth_token(&mut parts.headers)?;
         let subprotocol = self.subprotocol(&parts.headers)?;
         let vsn = vsn(&params)?;
-<<<<<<< HEAD
         let serializer = negotiate(&vsn, &self.mount.options.serializers)?;
-        let upgrade_key = upgrade_key(&parts.headers);
-=======
-        let serializer = negotiate(&vsn)?;
->>>>>>> 47e193f (server: metrics with bounded labels, logs without secrets)
         self.hide_cookies(&mut parts.headers);
         let transport = TransportKind::WebSocket;
         let request = ConnectRequest { params, parts, auth_token, peer, transport, vsn };
