@@ -27,7 +27,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::serve::ListenerExt as _;
-use bennu_server::{Endpoint, Upgrade};
+use bennu_server::{Endpoint, Handshake, Transport, Upgrade};
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
@@ -103,18 +103,30 @@ where
             return Box::pin(self.inner.call(request));
         }
         let endpoint = self.endpoint.clone();
-        let (parts, _) = request.into_parts();
-        Box::pin(async move { Ok(answer(&endpoint, parts).await.map(Body::from)) })
+        Box::pin(async move { Ok(answer(&endpoint, request).await.map(Body::from)) })
     }
 }
 
-async fn answer(endpoint: &Endpoint, mut parts: Parts) -> Response<axum::body::Bytes> {
-    let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+async fn answer(endpoint: &Endpoint, request: Request<Body>) -> Response<axum::body::Bytes> {
+    let (mut parts, _body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let path = parts.uri.path().to_owned();
-    let Some(handshake) = endpoint.route(&path) else {
-        return status(http::StatusCode::NOT_FOUND);
-    };
+    match endpoint.route(&path) {
+        Some(Transport::WebSocket(handshake)) => {
+            let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+            upgrade(&handshake, parts, peer, on_upgrade).await
+        }
+        Some(_) => status(http::StatusCode::NOT_IMPLEMENTED),
+        None => status(http::StatusCode::NOT_FOUND),
+    }
+}
+
+async fn upgrade(
+    handshake: &Handshake<'_>,
+    parts: Parts,
+    peer: Option<SocketAddr>,
+    on_upgrade: Option<OnUpgrade>,
+) -> Response<axum::body::Bytes> {
     match (handshake.accept(parts, peer).await, on_upgrade) {
         (Ok(upgrade), Some(on_upgrade)) => switch(upgrade, on_upgrade),
         // Accepted, but this server cannot hand out the stream.

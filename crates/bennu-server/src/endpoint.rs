@@ -18,6 +18,8 @@ use crate::metrics::{self, EndpointMetrics, MountMetrics};
 use crate::mount::{Mount, PathPattern};
 use crate::router::{Channels, Route, prefix_len};
 use crate::socket::Socket;
+use crate::transport::Transport;
+use crate::transport::connect::Target;
 use crate::transport::handshake::Handshake;
 
 /// The sockets of a server and the PubSub behind them. Cheap to clone.
@@ -109,12 +111,13 @@ impl Endpoint {
         }
     }
 
-    /// The handshake for a request to this path, if a socket is mounted there.
+    /// What is mounted at the path of a request, if anything is.
     #[must_use]
-    pub fn route<'a>(&'a self, path: &'a str) -> Option<Handshake<'a>> {
+    pub fn route<'a>(&'a self, path: &'a str) -> Option<Transport<'a>> {
         self.0.mounts.iter().find_map(|mount| {
+            let target = |variables| Target { endpoint: self, mount, variables };
             let variables = mount.path.matches(path)?;
-            Some(Handshake { endpoint: self, mount, variables })
+            Some(Transport::WebSocket(Handshake { target: target(variables) }))
         })
     }
 

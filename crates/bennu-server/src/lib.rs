@@ -74,4 +74,5 @@ pub use origin::{CheckOrigin, Origin, OriginPattern, OriginPatternError};
 pub use params::{Param, Params, QueryError};
 pub use router::Channels;
 pub use socket::{AllowAnonymous, ConnectRequest, Connected, Refusal, Socket, TransportKind};
+pub use transport::Transport;
 pub use transport::handshake::{Handshake, Upgrade};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bennu_protocol::websocket::{Decoder, Item, Limits, Opcode, Role, encode_masked};
-use bennu_server::Endpoint;
+use bennu_server::{Endpoint, Transport};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
@@ -36,7 +36,9 @@ impl Client {
             .header("sec-websocket-version", "13")
             .body(())
             .unwrap();
-        let handshake = endpoint.route("/socket/websocket").unwrap();
+        let Some(Transport::WebSocket(handshake)) = endpoint.route("/socket/websocket") else {
+            panic!("no WebSocket is mounted")
+        };
         let upgrade = handshake.accept(request.into_parts().0, None).await.unwrap();
         let (stream, server) = tokio::io::duplex(buffer);
         let connection = tokio::spawn(upgrade.run(server));

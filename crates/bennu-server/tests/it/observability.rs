@@ -10,6 +10,7 @@ use bennu_pubsub::PubSub;
 use bennu_server::{
     Channel, ChannelError, Channels, ConnectRequest, Connected, Context, Endpoint, Handled, HandlerResult,
     JoinRefusal, JoinRequest, Joined, METRICS, MetricKind, Refusal, Socket, SocketOptions, TerminateReason,
+    Transport,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde_json::json;
@@ -68,7 +69,9 @@ fn endpoint() -> Endpoint {
 async fn connect_refused(endpoint: &Endpoint, query: &str) -> u16 {
     let request = http::Request::builder().uri(format!("/socket/websocket?vsn=2.0.0&{query}"));
     let request = request.header("cookie", "session=cookiesecret").body(()).unwrap();
-    let handshake = endpoint.route("/socket/websocket").unwrap();
+    let Some(Transport::WebSocket(handshake)) = endpoint.route("/socket/websocket") else {
+        panic!("no WebSocket is mounted")
+    };
     handshake.accept(request.into_parts().0, None).await.unwrap_err().status().as_u16()
 }
 

@@ -4,7 +4,7 @@ use bennu_protocol::{Payload, Serializer};
 use bennu_pubsub::PubSub;
 use bennu_server::{
     AllowAnonymous, Channel, Channels, Context, Endpoint, Handled, HandlerResult, JoinRefusal, JoinRequest,
-    Joined, SocketOptions,
+    Joined, SocketOptions, Transport,
 };
 use serde_json::{Value, json};
 
@@ -39,7 +39,9 @@ async fn status(endpoint: &Endpoint, query: &str) -> u16 {
         .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
         .header("sec-websocket-version", "13");
     let parts = request.body(()).unwrap().into_parts().0;
-    let handshake = endpoint.route("/socket/websocket").unwrap();
+    let Some(Transport::WebSocket(handshake)) = endpoint.route("/socket/websocket") else {
+        panic!("no WebSocket is mounted")
+    };
     let answer = handshake.accept(parts, None).await;
     answer.map_or_else(|refused| refused.status(), |upgrade| upgrade.response.status()).as_u16()
 }
