@@ -23,7 +23,7 @@ use crate::providers::http::{AddressPolicy, Anything, Fetcher, PublicOnly, Syste
 use crate::queue::{Notices, Queue, Rules, Runner};
 use crate::signing::Signer;
 use crate::store::{Store, StoreError, file_of_url};
-use crate::web::{self, Studio};
+use crate::web::{self, Metrics, Recorder, Studio};
 
 /// How often revocations by other processes are looked for.
 const REVOCATION_TICK: Duration = Duration::from_millis(500);
@@ -53,7 +53,8 @@ pub async fn run(place: &Place, config: ServeConfig) -> anyhow::Result<()> {
     let database = place.database.as_deref().map(file_of_url).transpose()?;
     let _database_lock = database.as_deref().map(Lock::of_database).transpose()?;
     let (data, store) = open_store(place).await?;
-    let parts = Parts::assemble(&config, data, store.clone()).await?;
+    let recorder = Recorder::install()?;
+    let parts = Parts::assemble(&config, data, store.clone(), recorder.clone()).await?;
     let listener = TcpListener::bind(config.listen);
     let listener = listener.await.with_context(|| format!("{} cannot be listened on", config.listen))?;
     let runner = Runner::start(parts.queue.clone(), Arc::new(parts.stages.clone()));
@@ -64,7 +65,9 @@ pub async fn run(place: &Place, config: ServeConfig) -> anyhow::Result<()> {
     let revocations =
         tokio::spawn(watch_revocations(parts.accounts.clone(), parts.endpoint.clone(), stop.clone()));
     announce(&parts.accounts, listener.local_addr()?).await?;
+    let upkeep = tokio::spawn(recorder.upkeep());
     let served = parts.serve(listener, signal, stop.clone()).await;
+    upkeep.abort();
 
     runner.stop().await;
     stop.cancel();
@@ -85,7 +88,12 @@ struct Parts {
 }
 
 impl Parts {
-    async fn assemble(config: &ServeConfig, data: DataDir, store: Store) -> anyhow::Result<Self> {
+    async fn assemble(
+        config: &ServeConfig,
+        data: DataDir,
+        store: Store,
+        recorder: Recorder,
+    ) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let pubsub = PubSub::local();
         let rules = Rules { retry_delay: config.retry_delay, ..Rules::default() };
@@ -97,7 +105,8 @@ impl Parts {
         let accounts = Accounts::new(store, Signer::new(&data.signing_secret()?), clock);
         let endpoint = channels::endpoint(pubsub, accounts.clone(), queue.clone(), &config.origins)?;
         let library = Library::new(queue.clone(), data, providers, pipeline.clone());
-        let studio = Studio { accounts: accounts.clone(), library };
+        let metrics = Metrics { recorder, endpoint: endpoint.clone() };
+        let studio = Studio { accounts: accounts.clone(), library, metrics };
         Ok(Self { queue, stages: Stages(pipeline), accounts, endpoint, studio })
     }
 

@@ -68,7 +68,7 @@ fn payload(json: Option<serde_json::Value>, binary: Option<&str>) -> Result<Payl
     }
 }
 
-fn loopback(peer: SocketAddr) -> Result<(), (StatusCode, String)> {
+pub(crate) fn loopback(peer: SocketAddr) -> Result<(), (StatusCode, String)> {
     // An IPv4 peer of a socket that listens on `[::]` has a mapped address.
     match peer.ip().to_canonical().is_loopback() {
         true => Ok(()),

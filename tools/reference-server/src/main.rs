@@ -9,6 +9,7 @@ mod bench;
 mod checklist;
 mod clients;
 mod options;
+mod prometheus;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     options.check()?;
+    let recorder = prometheus::install()?;
     let pubsub = PubSub::local();
     let endpoint = match options.app {
         App::Checklist => checklist::endpoint(pubsub, &options)?,
@@ -55,9 +57,13 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
     let stop = stop_signal()?;
     announce(listener.local_addr()?)?;
-    let app = Router::new().merge(admin::routes(endpoint.clone())).layer(bennu::axum::sockets(&endpoint));
+    let app = Router::new()
+        .merge(admin::routes(endpoint.clone()))
+        .merge(prometheus::routes(recorder.clone(), endpoint.clone()))
+        .layer(bennu::axum::sockets(&endpoint));
     tokio::select! {
         served = bennu::axum::serve(listener, app) => served?,
+        () = prometheus::upkeep(recorder) => {}
         () = stop => endpoint.shutdown(SHUTDOWN).await,
     }
     Ok(())

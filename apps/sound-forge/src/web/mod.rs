@@ -3,6 +3,7 @@
 mod assets;
 mod auth;
 mod error;
+mod metrics;
 mod page;
 
 use axum::Router;
@@ -18,6 +19,7 @@ use crate::rest;
 
 pub use auth::Caller;
 pub use error::ApiError;
+pub use metrics::{Metrics, Recorder};
 
 /// What handlers work with. Cheap to clone.
 #[derive(Debug, Clone, FromRef)]
@@ -26,6 +28,8 @@ pub struct Studio {
     pub accounts: Accounts,
     /// What they have.
     pub library: Library,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// The page, its parts, and the REST interface.
@@ -36,6 +40,7 @@ pub fn router(studio: Studio) -> Router {
         .route("/setup/{token}", get(page::use_link).head(page::look_at_link))
         .route("/logout", post(page::log_out))
         .route("/session/socket-token", get(page::socket_token))
+        .route("/metrics", get(metrics::render))
         .route("/assets/{name}", get(assets::serve))
         .merge(rest::router(studio.library.max_upload()))
         .fallback(error::no_route)

@@ -7,6 +7,7 @@ mod access;
 mod audio_files;
 mod client;
 mod hostile;
+mod metrics;
 mod page;
 mod pipeline;
 mod recovery;

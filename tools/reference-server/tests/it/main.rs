@@ -12,6 +12,7 @@ mod isolation;
 mod join_refs;
 mod npm_clients;
 mod presence;
+mod prometheus;
 mod server;
 mod socket;
 mod v1;
