@@ -9,6 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bennu-presence", &["bennu-protocol", "bennu-pubsub"]),
     ("bennu-server", &["bennu-protocol", "bennu-pubsub"]),
     ("bennu-server-axum", &["bennu-server"]),
+    ("bennu-testkit", &["bennu-protocol", "bennu-pubsub", "bennu-server"]),
     ("bennu", &["bennu-presence", "bennu-protocol", "bennu-pubsub", "bennu-server", "bennu-server-axum"]),
     ("sound-forge-audio", &[]),
     ("sound-forge", &["bennu", "sound-forge-audio"]),

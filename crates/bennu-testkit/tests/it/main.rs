@@ -1,0 +1,9 @@
+//! The kit as its users meet it, its failure messages included.
+
+// Helpers of tests may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
+mod connecting;
+mod conversations;
+mod failures;
+mod room;
