@@ -44,6 +44,7 @@
 //! - [`Endpoint`]: mounts sockets; broadcasts and disconnects from anywhere.
 //! - [`PubSub`]: typed messages between tasks, channels and workers.
 //! - [`presence`]: who is online.
+//! - [`token`]: tokens and sessions, as `Phoenix.Token` and `Plug.Session` make them.
 //! - [`axum`]: mounting in axum or tower.
 
 /// Mounting in axum or any tower service.
@@ -55,6 +56,15 @@ pub mod axum {
 pub mod presence {
     pub use bennu_presence::{
         Change, Diff, Entry, Meta, Owner, Presence, PresenceBuilder, Presences, TrackError, UpdateError,
+    };
+}
+
+/// Tokens and sessions that Phoenix applications read and write.
+pub mod token {
+    pub use bennu_token::{
+        FromTerm, KeyDigest, KeyOptions, MaxAge, SecretKeyBase, SecretTooShort, Session, SessionCookie,
+        SignError, SignOptions, Term, TermError, ToTerm, TokenError, Tokens, Verified, VerifyOptions, csrf,
+        term,
     };
 }
 
