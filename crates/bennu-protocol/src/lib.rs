@@ -40,5 +40,7 @@ pub use message::{Message, Name, Status, Text};
 pub use payload::{IntoPayload, Payload};
 pub use refs::Ref;
 pub use serializer::Serializer;
-pub use session::{ChannelId, JoinRefRule, ServerSession, SessionConfig, SessionError, SessionEvent};
+pub use session::{
+    ChannelId, JoinRefRule, Renewal, ServerSession, SessionConfig, SessionError, SessionEvent,
+};
 pub use topic::{Topic, TopicPattern, TopicPatternError};

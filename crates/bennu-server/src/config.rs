@@ -9,6 +9,7 @@ use bennu_protocol::{JoinRefRule, Serializer};
 use bytes::Bytes;
 use http::Response;
 
+use crate::credentials::AtExpiry;
 use crate::origin::CheckOrigin;
 
 type ErrorHandler = Arc<dyn Fn(&str) -> Response<Bytes> + Send + Sync>;
@@ -29,6 +30,8 @@ pub struct SocketOptions {
     pub(crate) serializers: Vec<Serializer>,
     pub(crate) max_backlog: usize,
     pub(crate) shutdown: Duration,
+    pub(crate) expiry_notice: Duration,
+    pub(crate) at_expiry: AtExpiry,
 }
 
 impl Default for SocketOptions {
@@ -47,6 +50,8 @@ impl Default for SocketOptions {
             serializers: vec![Serializer::V1, Serializer::V2],
             max_backlog: 1 << 20,
             shutdown: Duration::from_secs(5),
+            expiry_notice: Duration::from_secs(60),
+            at_expiry: AtExpiry::default(),
         }
     }
 }

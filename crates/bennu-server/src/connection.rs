@@ -1,5 +1,7 @@
 //! One client: drives its session and its channels, whatever carries its frames.
 
+mod credentials;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,13 +15,14 @@ use futures_util::future::BoxFuture;
 
 use crate::channel::{JoinRefusal, Reply, StopReason, TerminateReason};
 use crate::context::{Address, ContextCore};
+use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::joined::{AnyChannel, Input, Joined, Step, Waiting, discard, guarded};
 use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN};
 use crate::metrics::{Cause, RouteMetrics, TransportMetrics};
 use crate::mount::Mount;
 use crate::router::JoinStart;
-use crate::socket::{AnyAssigns, TransportKind};
+use crate::socket::{AnyAssigns, AnyConnected, Refusal, TransportKind};
 
 /// Bytes of client messages that may wait for handlers before nothing more is read.
 const MAX_WAITING: usize = 256 * 1024;
@@ -49,6 +52,8 @@ pub(crate) struct Connection {
     assigns: AnyAssigns,
     socket_id: Option<Topic>,
     transport: TransportKind,
+    /// Only if they expire.
+    credentials: Option<Box<Credentials>>,
 }
 
 /// A channel's `terminate` that waits for something.
@@ -62,21 +67,35 @@ pub(crate) struct ConnectionStart {
     pub(crate) session: ServerSession,
     pub(crate) mount: Arc<Mount>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) assigns: AnyAssigns,
-    pub(crate) socket_id: Option<Topic>,
+    pub(crate) connected: AnyConnected,
     pub(crate) transport: TransportKind,
 }
 
-impl Connection {
-    pub(crate) fn new(start: ConnectionStart) -> Self {
-        let mailbox = Mailbox::new(start.session.serializer(), start.mount.clone());
-        if let Some(id) = &start.socket_id {
+impl ConnectionStart {
+    fn subscribe(&self, mailbox: &Arc<Mailbox>) {
+        if let Some(id) = &self.connected.id {
             let token = mailbox.id.with_token(SOCKET_TOKEN);
-            start.endpoint.pubsub().add_subscriber(id, token, mailbox.clone());
+            self.endpoint.pubsub().add_subscriber(id, token, mailbox.clone());
         }
+    }
+
+    fn unsubscribe(&self, mailbox: &Mailbox) {
+        if let Some(id) = &self.connected.id {
+            self.endpoint.pubsub().remove_subscriber(id, mailbox.id.with_token(SOCKET_TOKEN));
+        }
+    }
+}
+
+impl Connection {
+    /// Begins, unless the credential has expired or is revoked.
+    pub(crate) fn new(mut start: ConnectionStart) -> Result<Self, Refusal> {
+        let mailbox = Mailbox::new(start.session.serializer(), start.mount.clone());
+        start.subscribe(&mailbox);
+        // What is revoked before this is seen here, and what is revoked after it reaches the mailbox.
+        let credentials = start.admit().inspect_err(|_| start.unsubscribe(&mailbox))?;
         start.endpoint.register(&mailbox);
         start.mount.metrics.transport(start.transport).connections.increment(1);
-        Connection {
+        Ok(Connection {
             session: start.session,
             channels: Vec::new(),
             ending: Vec::new(),
@@ -87,10 +106,11 @@ impl Connection {
             mailbox,
             mount: start.mount,
             endpoint: start.endpoint,
-            assigns: start.assigns,
-            socket_id: start.socket_id,
+            assigns: start.connected.assigns,
+            socket_id: start.connected.id,
             transport: start.transport,
-        }
+            credentials,
+        })
     }
 
     /// Begins a turn: the transport's task is polled.
@@ -117,12 +137,14 @@ impl Connection {
     /// Lets time pass.
     pub(crate) fn timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.session.handle_timeout(now);
+        self.age_credentials(now);
         self.process_events(cx);
     }
 
     /// When to call [`timeout`](Self::timeout).
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.session.poll_timeout()
+        let expiry = self.credentials.as_ref().and_then(|credentials| credentials.poll_timeout());
+        self.session.poll_timeout().into_iter().chain(expiry).min()
     }
 
     /// Runs everything that can run, and arranges to be woken for the rest.
@@ -134,6 +156,7 @@ impl Connection {
                 progress |= self.run_channel(index, cx);
             }
             progress |= self.process_events(cx);
+            progress |= self.run_renewal(cx);
             if !progress || self.close.is_some() {
                 break;
             }
@@ -171,7 +194,9 @@ impl Connection {
     /// Whether more should be read: not while replies or messages pile up.
     pub(crate) fn wants_input(&self) -> bool {
         let waiting = self.channels.iter().flatten().map(Joined::waiting_bytes).sum::<usize>();
-        !self.mailbox.is_congested() && waiting + self.session.parked_bytes() <= MAX_WAITING
+        let renewals = self.credentials.as_ref().map_or(0, |credentials| credentials.waiting_bytes());
+        let waiting = waiting + renewals + self.session.parked_bytes();
+        !self.mailbox.is_congested() && waiting <= MAX_WAITING
     }
 
     /// Ends all channels: handlers that wait may finish, then `terminate` runs.
@@ -233,6 +258,7 @@ impl Connection {
                         self.terminate(joined, TerminateReason::Replaced, cx);
                     }
                 }
+                SessionEvent::Renew { renewal, payload } => self.ask_to_renew(renewal, &payload),
                 SessionEvent::Idle => {
                     self.close_with(close::PROTOCOL_ERROR);
                     self.cause = Cause::Idle;

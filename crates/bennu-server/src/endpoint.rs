@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bennu_protocol::websocket::close;
 use bennu_protocol::{Broadcast, EncodeError, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
@@ -12,10 +12,12 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::Notify;
 
+use crate::clock::WallClock;
 use crate::config::SocketOptions;
 use crate::mailbox::{Item, Mailbox};
 use crate::metrics::{self, EndpointMetrics, MountMetrics};
 use crate::mount::{Mount, PathPattern};
+use crate::revocations::{DEFAULT_MEMORY, RevocationTable, Revocations};
 use crate::router::{Channels, Route, prefix_len};
 use crate::socket::Socket;
 use crate::transport::Transport;
@@ -34,6 +36,8 @@ struct Inner {
     host: Option<String>,
     mounts: Vec<Arc<Mount>>,
     connections: Mutex<HashMap<u64, Arc<Mailbox>>>,
+    clock: WallClock,
+    revocations: Revocations,
     /// Told when the last connection has gone.
     all_gone: Notify,
     metrics: EndpointMetrics,
@@ -43,7 +47,13 @@ impl Endpoint {
     /// Starts to put an endpoint together.
     #[must_use]
     pub fn builder(pubsub: PubSub) -> EndpointBuilder {
-        EndpointBuilder { pubsub, host: None, mounts: Vec::new() }
+        EndpointBuilder {
+            pubsub,
+            host: None,
+            mounts: Vec::new(),
+            clock: WallClock::default(),
+            revocation_memory: DEFAULT_MEMORY,
+        }
     }
 
     /// The PubSub that its channels subscribe to.
@@ -75,7 +85,7 @@ impl Endpoint {
     /// Closes, with 1001, every connection whose `connect` gave it this id
     /// ([`Connected::with_id`](crate::Connected::with_id)); an id that nobody has is no error.
     ///
-    /// Official clients reconnect at once: first revoke what `connect` checks.
+    /// Official clients reconnect at once, with the same credential: [`revoke`](Self::revoke) keeps them out.
     pub fn disconnect(&self, id: impl Into<Topic>) {
         let id = id.into();
         let broadcast = Broadcast::new(id.clone(), "disconnect", Payload::empty());
@@ -131,6 +141,14 @@ impl Endpoint {
         &self.0.metrics
     }
 
+    pub(crate) fn clock(&self) -> &WallClock {
+        &self.0.clock
+    }
+
+    pub(crate) fn revocation_table(&self) -> &RevocationTable {
+        self.0.revocations.table()
+    }
+
     pub(crate) fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
     }
@@ -168,6 +186,8 @@ pub struct EndpointBuilder {
     pubsub: PubSub,
     host: Option<String>,
     mounts: Vec<Result<Mount, BuildError>>,
+    clock: WallClock,
+    revocation_memory: Duration,
 }
 
 /// Why an endpoint cannot be built.
@@ -212,6 +232,22 @@ impl EndpointBuilder {
         self
     }
 
+    /// How long a revocation is remembered; 14 days by default. Make it as long as the longest life
+    /// of a credential: after it, one that was revoked connects again.
+    #[must_use]
+    pub fn revocation_memory(mut self, memory: Duration) -> Self {
+        self.revocation_memory = memory;
+        self
+    }
+
+    /// What tells the time of day, by which credentials expire and are revoked; the system's clock by default.
+    /// For tests that own the time.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = WallClock::new(clock);
+        self
+    }
+
     /// Builds the endpoint.
     ///
     /// Metrics go to the recorder that is installed by now; see [`METRICS`](crate::METRICS).
@@ -230,6 +266,8 @@ impl EndpointBuilder {
             mounts.push(Arc::new(mount));
         }
         Ok(Endpoint(Arc::new(Inner {
+            revocations: Revocations::new(self.pubsub.clone(), self.revocation_memory, self.clock.clone()),
+            clock: self.clock,
             pubsub: self.pubsub,
             host: self.host,
             mounts,

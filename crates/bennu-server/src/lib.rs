@@ -45,9 +45,11 @@
 //! `bennu` holds all of it for users.
 
 mod channel;
+mod clock;
 mod config;
 mod connection;
 mod context;
+mod credentials;
 mod endpoint;
 mod info;
 mod joined;
@@ -57,6 +59,7 @@ mod mount;
 mod origin;
 mod params;
 mod redact;
+mod revocations;
 mod router;
 mod socket;
 mod transport;
@@ -67,11 +70,13 @@ pub use channel::{
 };
 pub use config::SocketOptions;
 pub use context::{ChannelRef, Context, SocketRef};
+pub use credentials::{AtExpiry, RenewRequest, Renewed};
 pub use endpoint::{BuildError, Endpoint, EndpointBuilder};
 pub use info::Info;
 pub use metrics::{METRICS, Metric, MetricKind};
 pub use origin::{CheckOrigin, Origin, OriginPattern, OriginPatternError};
 pub use params::{Param, Params, QueryError};
+pub use revocations::Revocation;
 pub use router::Channels;
 pub use socket::{AllowAnonymous, ConnectRequest, Connected, Refusal, Socket, TransportKind};
 pub use transport::Transport;

@@ -84,7 +84,7 @@ pub const METRICS: &[Metric] = &[
         name: DISCONNECTS,
         kind: MetricKind::Counter,
         labels: &["mount", "transport", "cause"],
-        description: "Connections that ended; cause is client (it closed), gone (without a close), idle, slow (1013), disconnect (1001), drain (1012), protocol (1002, 1007, 1009), error (1011) or other.",
+        description: "Connections that ended; cause is client (it closed), gone (without a close), idle, slow (1013), disconnect (1001), drain (1012), expired (4401), protocol (1002, 1007, 1009), error (1011) or other.",
         telemetry: None,
     },
     Metric {
@@ -263,6 +263,7 @@ pub(crate) enum Cause {
     Slow,
     Disconnect,
     Drain,
+    Expired,
     Protocol,
     Error,
     Other,
@@ -282,13 +283,14 @@ impl ConnectResult {
 }
 
 impl Cause {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Client,
         Self::Gone,
         Self::Idle,
         Self::Slow,
         Self::Disconnect,
         Self::Drain,
+        Self::Expired,
         Self::Protocol,
         Self::Error,
         Self::Other,
@@ -299,6 +301,7 @@ impl Cause {
         match code {
             close::GOING_AWAY => Cause::Disconnect,
             close::SERVICE_RESTART => Cause::Drain,
+            close::CREDENTIAL_EXPIRED => Cause::Expired,
             close::TRY_AGAIN_LATER => Cause::Slow,
             close::INTERNAL_ERROR => Cause::Error,
             close::PROTOCOL_ERROR | close::INVALID_PAYLOAD | close::TOO_LARGE => Cause::Protocol,
@@ -314,6 +317,7 @@ impl Cause {
             Cause::Slow => "slow",
             Cause::Disconnect => "disconnect",
             Cause::Drain => "drain",
+            Cause::Expired => "expired",
             Cause::Protocol => "protocol",
             Cause::Error => "error",
             Cause::Other => "other",

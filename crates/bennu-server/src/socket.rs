@@ -4,12 +4,14 @@ use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bennu_protocol::Topic;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 
+use crate::credentials::{RenewRequest, Renewed};
 use crate::metrics::ConnectResult;
 use crate::params::Params;
 use crate::redact::FILTERED;
@@ -31,6 +33,21 @@ pub trait Socket: Send + Sync + 'static {
         &self,
         request: &ConnectRequest,
     ) -> impl Future<Output = Result<Connected<Self::Assigns>, Refusal>> + Send;
+
+    /// Judges a new credential that the client sent over its open connection, so that it need not
+    /// reconnect. Only asked on connections that have an [expiry](Connected::expires_at).
+    ///
+    /// The client pushes the event `token` on the topic `phoenix`, or `access_token` on any channel it joined, with
+    /// `{"token": "…"}` or `{"access_token": "…"}`; it is answered ok with `{"expires_in": seconds}`, or error
+    /// with the refusal's text as `reason`, which leaves the connection as it was. While this waits,
+    /// channels go on. By default it refuses.
+    fn renew(
+        &self,
+        request: &RenewRequest<Self::Assigns>,
+    ) -> impl Future<Output = Result<Renewed, Refusal>> + Send {
+        let _ = request;
+        async { Err(Refusal::reason("renewal not supported")) }
+    }
 }
 
 /// A socket that lets everyone in and knows nothing about them.
@@ -175,12 +192,14 @@ impl fmt::Debug for ConnectRequest {
 pub struct Connected<A> {
     pub(crate) assigns: A,
     pub(crate) id: Option<Topic>,
+    pub(crate) issued_at: Option<SystemTime>,
+    pub(crate) expires_at: Option<SystemTime>,
 }
 
 impl<A> Connected<A> {
     /// Accepts, with what the channels shall know.
     pub fn new(assigns: A) -> Self {
-        Connected { assigns, id: None }
+        Connected { assigns, id: None, issued_at: None, expires_at: None }
     }
 
     /// Names the connection, so that [`Endpoint::disconnect`](crate::Endpoint::disconnect)
@@ -189,6 +208,22 @@ impl<A> Connected<A> {
     #[doc(alias = "id")]
     pub fn with_id(self, id: impl Into<Topic>) -> Self {
         Connected { id: Some(id.into()), ..self }
+    }
+
+    /// Says when the credential was issued, so that [`Endpoint::revoke`](crate::Endpoint::revoke) can tell
+    /// it from those issued later. Without it a revoked id cannot connect at all.
+    #[must_use]
+    pub fn issued_at(self, at: SystemTime) -> Self {
+        Connected { issued_at: Some(at), ..self }
+    }
+
+    /// Says until when the credential holds. The client is told before
+    /// ([`SocketOptions::expiry_notice`](crate::SocketOptions::expiry_notice)), may bring a new one
+    /// ([`Socket::renew`]), and is disconnected then, unless
+    /// [`SocketOptions::at_expiry`](crate::SocketOptions::at_expiry) says otherwise. A moment of the past refuses with 403.
+    #[must_use]
+    pub fn expires_at(self, at: SystemTime) -> Self {
+        Connected { expires_at: Some(at), ..self }
     }
 }
 
@@ -227,21 +262,30 @@ impl Refusal {
 /// What a socket of any type looks like to the mount.
 pub(crate) trait AnySocket: Send + Sync {
     fn connect<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<AnyConnected, Refusal>>;
+
+    fn renew(&self, request: AnyRenewRequest) -> BoxFuture<'_, Result<Renewed, Refusal>>;
 }
 
 /// Assigns of a type that only the channels of the same mount know.
 pub(crate) type AnyAssigns = Arc<dyn Any + Send + Sync>;
 
-pub(crate) struct AnyConnected {
-    pub(crate) assigns: AnyAssigns,
-    pub(crate) id: Option<Topic>,
-}
+pub(crate) type AnyConnected = Connected<AnyAssigns>;
+
+pub(crate) type AnyRenewRequest = RenewRequest<dyn Any + Send + Sync>;
 
 impl<S: Socket> AnySocket for S {
     fn connect<'a>(&'a self, request: &'a ConnectRequest) -> BoxFuture<'a, Result<AnyConnected, Refusal>> {
         Box::pin(async move {
-            let connected = Socket::connect(self, request).await?;
-            Ok(AnyConnected { assigns: Arc::new(connected.assigns), id: connected.id })
+            let Connected { assigns, id, issued_at, expires_at } = Socket::connect(self, request).await?;
+            Ok(Connected { assigns: Arc::new(assigns) as AnyAssigns, id, issued_at, expires_at })
+        })
+    }
+
+    fn renew(&self, request: AnyRenewRequest) -> BoxFuture<'_, Result<Renewed, Refusal>> {
+        Box::pin(async move {
+            let RenewRequest { token, assigns, id, connection_id } = request;
+            let assigns = assigns.downcast().expect("the connection has the assigns that this socket gave it");
+            Socket::renew(self, &RenewRequest { token, assigns, id, connection_id }).await
         })
     }
 }

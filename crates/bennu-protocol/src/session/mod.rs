@@ -2,7 +2,7 @@
 
 mod server;
 
-pub use server::{ChannelId, JoinRefRule, ServerSession, SessionConfig, SessionError, SessionEvent};
+pub use server::{ChannelId, JoinRefRule, Renewal, ServerSession, SessionConfig, SessionError, SessionEvent};
 
 #[cfg(test)]
 mod tests;

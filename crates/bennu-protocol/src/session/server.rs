@@ -95,9 +95,31 @@ pub enum SessionEvent {
         /// The channel that ended.
         channel: ChannelId,
     },
+    /// The client sent a new credential; answer with `answer_renewal`. Only comes after `accept_renewals`.
+    Renew {
+        /// What an answer needs.
+        renewal: Renewal,
+        /// What the client sent: an object that holds the credential.
+        payload: Payload,
+    },
     /// The client has been silent for longer than the idle timeout.
     Idle,
 }
+
+/// A client's message with a new credential, as far as its answer needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// The channel it came on; none for the topic `phoenix`.
+    channel: Option<ChannelId>,
+    topic: Name,
+    reference: Option<Ref>,
+}
+
+/// On the topic `phoenix`, the event that carries a new credential.
+const TOKEN: &str = "token";
+
+/// On any joined channel, the event that carries a new credential, as Supabase's clients send it.
+const ACCESS_TOKEN: &str = "access_token";
 
 /// The server's side of one connection.
 ///
@@ -113,9 +135,17 @@ pub struct ServerSession {
     joined: u32,
     generation: u32,
     parked_bytes: usize,
+    renewals: Renewals,
     last_received: Instant,
     transmit: VecDeque<Frame>,
     events: VecDeque<SessionEvent>,
+}
+
+/// Whether `token` and `access_token` are messages to the session or to channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewals {
+    Ordinary,
+    Accepted,
 }
 
 /// One topic of the connection.
@@ -157,10 +187,17 @@ impl ServerSession {
             joined: 0,
             generation: 0,
             parked_bytes: 0,
+            renewals: Renewals::Ordinary,
             last_received: now,
             transmit: VecDeque::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// From now on the event `token` on the topic `phoenix`, and `access_token` on a joined
+    /// channel, are a new credential of the connection. Before, they are messages like any other.
+    pub fn accept_renewals(&mut self) {
+        self.renewals = Renewals::Accepted;
     }
 
     /// Takes in one frame.
@@ -245,6 +282,25 @@ impl ServerSession {
         self.end(channel, &Event::Error, &reason)
     }
 
+    /// Answers a renewal; nothing is sent if the channel it came on has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the response cannot be written; the connection must then close with 1011.
+    pub fn answer_renewal(
+        &mut self,
+        renewal: &Renewal,
+        status: &Status,
+        response: &Payload,
+    ) -> Result<(), SessionError> {
+        let Renewal { channel, topic, reference } = renewal;
+        if channel.is_some_and(|channel| !self.is_alive(channel)) {
+            return Ok(());
+        }
+        let join_ref = channel.and_then(|channel| self.join_ref(channel));
+        self.reply(join_ref.as_ref(), reference.as_ref(), topic, status, response)
+    }
+
     /// Queues a frame that is already encoded, behind all that was queued before.
     pub fn push_encoded(&mut self, frame: Frame) {
         self.transmit.push_back(frame);
@@ -299,8 +355,15 @@ impl ServerSession {
 
     /// The rows of the dispatch table, channels specification 7.3; the first that applies decides.
     fn dispatch(&mut self, message: Message) -> Result<(), SessionError> {
-        if message.topic.as_text() == Some(Topic::PHOENIX) && message.event.as_text() == Some("heartbeat") {
-            return self.answer(&message, None, &Status::Ok, &Payload::empty());
+        if message.topic.as_text() == Some(Topic::PHOENIX) {
+            match message.event.as_text() {
+                Some("heartbeat") => return self.answer(&message, None, &Status::Ok, &Payload::empty()),
+                Some(TOKEN) if self.renewals == Renewals::Accepted => {
+                    self.events.push_back(renew(None, message));
+                    return Ok(());
+                }
+                _ => {}
+            }
         }
         let index = message.topic.as_text().and_then(|topic| self.find(topic));
         let Some(index) = index else { return self.dispatch_unjoined(message) };
@@ -347,6 +410,9 @@ impl ServerSession {
             Some(Event::Leave) => {
                 slot.state = State::Leaving;
                 SessionEvent::Leave { channel, reference: message.reference }
+            }
+            _ if self.renewals == Renewals::Accepted && message.event.as_text() == Some(ACCESS_TOKEN) => {
+                renew(Some(channel), message)
             }
             _ => SessionEvent::Message {
                 channel,
@@ -521,6 +587,11 @@ pub enum SessionError {
     /// The answer to the client cannot be written.
     #[error("the answer cannot be encoded")]
     Encode(#[from] EncodeError),
+}
+
+fn renew(channel: Option<ChannelId>, message: Message) -> SessionEvent {
+    let Message { topic, reference, payload, .. } = message;
+    SessionEvent::Renew { renewal: Renewal { channel, topic, reference }, payload }
 }
 
 /// What a parked message holds on to, in bytes.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::{ChannelId, JoinRefRule, ServerSession, SessionConfig, SessionEvent};
 use crate::frame::Frame;
+use crate::message::Status;
 use crate::payload::Payload;
 use crate::refs::Ref;
 use crate::serializer::Serializer;
@@ -329,6 +330,49 @@ fn an_answer_that_has_no_json_form_ends_the_session() {
     assert!(talk.session.handle_frame(Frame::binary(heartbeat)).is_err());
 }
 
+const TOKEN: &str = r#"[null,"9","phoenix","token",{"token":"t"}]"#;
+const ACCESS_TOKEN: &str = r#"["1","9","room:a","access_token",{"access_token":"t"}]"#;
+
+#[test]
+fn credentials_are_ordinary_messages_unless_renewals_are_accepted() {
+    let mut talk = Conversation::new();
+    talk.join(r#"["1","1","room:a","phx_join",{}]"#);
+    assert_eq!(talk.send(TOKEN), []);
+    let unmatched = r#"[null,"9","phoenix","phx_reply",{"response":{"reason":"unmatched topic"},"status":"error"}]"#;
+    assert_eq!(talk.received(), [unmatched]);
+    assert_eq!(event_of(&talk.send(ACCESS_TOKEN)[0]), "access_token");
+}
+
+#[test]
+fn a_renewal_is_answered_where_it_came_from() {
+    for (sent, answer) in [
+        (TOKEN, Some(format!(r#"[null,"9","phoenix","phx_reply",{OK}]"#))),
+        (ACCESS_TOKEN, Some(format!(r#"["1","9","room:a","phx_reply",{OK}]"#))),
+        // Of an earlier channel on the topic, or of none: as any message.
+        (r#"["0","9","room:a","access_token",{"access_token":"t"}]"#, None),
+    ] {
+        let mut talk = Conversation::new();
+        talk.session.accept_renewals();
+        talk.join(r#"["1","1","room:a","phx_join",{}]"#);
+        if let Some(SessionEvent::Renew { renewal, .. }) = talk.send(sent).pop() {
+            talk.session.answer_renewal(&renewal, &Status::Ok, &Payload::empty()).unwrap();
+        }
+        assert_eq!(talk.received(), Vec::from_iter(answer), "{sent}");
+    }
+}
+
+#[test]
+fn a_renewal_on_a_channel_that_ended_has_no_answer() {
+    let mut talk = Conversation::new();
+    talk.session.accept_renewals();
+    let channel = talk.join(r#"["1","1","room:a","phx_join",{}]"#);
+    let Some(SessionEvent::Renew { renewal, .. }) = talk.send(ACCESS_TOKEN).pop() else { panic!("no renewal") };
+    talk.session.stop(channel).unwrap();
+    talk.received();
+    talk.session.answer_renewal(&renewal, &Status::Ok, &Payload::empty()).unwrap();
+    assert_eq!(talk.received(), Vec::<String>::new());
+}
+
 /// What a client or the server may do next, on one of three topics.
 #[derive(Debug, Clone)]
 enum Act {
@@ -370,7 +414,7 @@ impl Server {
                     self.joined.retain(|joined| *joined != channel);
                 }
                 SessionEvent::Replaced { channel } => self.joined.retain(|joined| *joined != channel),
-                SessionEvent::Message { .. } | SessionEvent::Idle => {}
+                SessionEvent::Message { .. } | SessionEvent::Renew { .. } | SessionEvent::Idle => {}
             }
         }
     }

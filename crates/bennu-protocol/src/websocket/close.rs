@@ -18,6 +18,8 @@ pub const INTERNAL_ERROR: u16 = 1011;
 pub const SERVICE_RESTART: u16 = 1012;
 /// The server is overloaded, or the client does not keep up.
 pub const TRY_AGAIN_LATER: u16 = 1013;
+/// Of the range for applications: the client's credential has expired; it may come back with a new one.
+pub const CREDENTIAL_EXPIRED: u16 = 4401;
 
 /// What a control frame leaves for the reason once the code is written.
 const MAX_REASON_LEN: usize = super::frame::MAX_CONTROL_LEN - size_of::<u16>();

@@ -91,21 +91,26 @@ impl Target<'_> {
         Ok((serializer, connected))
     }
 
-    /// The connection of an accepted client, with the rules of its transport.
+    /// The connection of an accepted client, with the rules of its transport; none if its credential has
+    /// expired or is revoked.
     pub(crate) fn connection(
         &self,
         (serializer, connected): (Serializer, AnyConnected),
         session: &Arc<SessionConfig>,
         transport: TransportKind,
-    ) -> Connection {
+    ) -> Result<Connection, NotConnected> {
         let now = tokio::time::Instant::now().into_std();
-        Connection::new(ConnectionStart {
+        let connection = Connection::new(ConnectionStart {
             session: ServerSession::new(serializer, session.clone(), now),
             mount: self.mount.clone(),
             endpoint: self.endpoint.clone(),
-            assigns: connected.assigns,
-            socket_id: connected.id,
+            connected,
             transport,
+        });
+        connection.map_err(|refusal| {
+            self.metrics(transport).connect(refusal.result());
+            tracing::info!(mount = self.mount.base, "refused a credential that has expired or is revoked");
+            refusal.into()
         })
     }
 

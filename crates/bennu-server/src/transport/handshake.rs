@@ -64,9 +64,10 @@ impl Handshake<'_> {
         let upgrade_key = upgrade_key(&asking.parts.headers);
         let connected = self.target.connect(asking).await.map_err(|error| self.refuse(error))?;
         let key = upgrade_key.inspect_err(rejected)?;
-        metrics.connect(ConnectResult::Ok);
         let mount = self.target.mount;
         let connection = self.target.connection(connected, &mount.session, TransportKind::WebSocket);
+        let connection = connection.map_err(|error| self.refuse(error))?;
+        metrics.connect(ConnectResult::Ok);
         let response = switching_protocols(&key, subprotocol);
         Ok(Upgrade { response, connection, limits: mount.options.limits })
     }
