@@ -202,6 +202,11 @@ impl Credentials {
         Ok(())
     }
 
+    /// Whether a renewal runs or waits.
+    pub(crate) fn is_renewing(&self) -> bool {
+        self.renewing.is_some() || !self.waiting.is_empty()
+    }
+
     /// Bytes that the client sent and nobody has looked at yet.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting.iter().map(|asked| size_of::<Asked>() + asked.token.len()).sum()

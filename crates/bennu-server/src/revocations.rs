@@ -157,7 +157,10 @@ impl RevocationTable {
         }
         if revoked.by_id.len() > MAX_REVOKED {
             let forgotten = revoked.pop_oldest();
-            tracing::warn!(?forgotten, "more than {MAX_REVOKED} ids are revoked, and the oldest is forgotten");
+            tracing::warn!(
+                ?forgotten,
+                "more than {MAX_REVOKED} ids are revoked, and the oldest is forgotten"
+            );
         }
     }
 

@@ -284,7 +284,8 @@ impl<S: Socket> AnySocket for S {
     fn renew(&self, request: AnyRenewRequest) -> BoxFuture<'_, Result<Renewed, Refusal>> {
         Box::pin(async move {
             let RenewRequest { token, assigns, id, connection_id } = request;
-            let assigns = assigns.downcast().expect("the connection has the assigns that this socket gave it");
+            let assigns =
+                assigns.downcast().expect("the connection has the assigns that this socket gave it");
             Socket::renew(self, &RenewRequest { token, assigns, id, connection_id }).await
         })
     }

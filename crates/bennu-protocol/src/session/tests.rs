@@ -338,7 +338,8 @@ fn credentials_are_ordinary_messages_unless_renewals_are_accepted() {
     let mut talk = Conversation::new();
     talk.join(r#"["1","1","room:a","phx_join",{}]"#);
     assert_eq!(talk.send(TOKEN), []);
-    let unmatched = r#"[null,"9","phoenix","phx_reply",{"response":{"reason":"unmatched topic"},"status":"error"}]"#;
+    let unmatched =
+        r#"[null,"9","phoenix","phx_reply",{"response":{"reason":"unmatched topic"},"status":"error"}]"#;
     assert_eq!(talk.received(), [unmatched]);
     assert_eq!(event_of(&talk.send(ACCESS_TOKEN)[0]), "access_token");
 }
@@ -366,7 +367,9 @@ fn a_renewal_on_a_channel_that_ended_has_no_answer() {
     let mut talk = Conversation::new();
     talk.session.accept_renewals();
     let channel = talk.join(r#"["1","1","room:a","phx_join",{}]"#);
-    let Some(SessionEvent::Renew { renewal, .. }) = talk.send(ACCESS_TOKEN).pop() else { panic!("no renewal") };
+    let Some(SessionEvent::Renew { renewal, .. }) = talk.send(ACCESS_TOKEN).pop() else {
+        panic!("no renewal")
+    };
     talk.session.stop(channel).unwrap();
     talk.received();
     talk.session.answer_renewal(&renewal, &Status::Ok, &Payload::empty()).unwrap();

@@ -48,7 +48,15 @@ impl Connection {
 
     /// Lets a renewal go on; true if one is done.
     pub(super) fn run_renewal(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(mut credentials) = self.credentials.take() else { return false };
+        let Some(credentials) = self.credentials.as_mut().filter(|credentials| credentials.is_renewing())
+        else {
+            return false;
+        };
+        if self.steps_left == 0 {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        self.steps_left -= 1;
         let judged = credentials.poll(cx, |token| {
             let mount = self.mount.clone();
             let (assigns, id) = (self.assigns.clone(), self.socket_id.clone());
@@ -56,7 +64,6 @@ impl Connection {
             let request = AnyRenewRequest { token: token.into(), assigns, id, connection_id };
             Box::pin(async move { mount.socket.renew(request).await })
         });
-        self.credentials = Some(credentials);
         let Some(Judged { asked, verdict }) = judged else { return false };
         let verdict = verdict.and_then(|renewed| self.renew(&renewed));
         self.answer_renewals(&asked, verdict);

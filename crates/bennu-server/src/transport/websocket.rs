@@ -191,10 +191,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
     }
 
-    /// Waits for the session's deadline, which moves with every byte received.
+    /// Waits for the connection's deadline, which moves on with every byte received; a renewed
+    /// credential may bring it forward.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.connection.deadline().map(Instant::from_std) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if deadline < timer.deadline() {
+            timer.as_mut().reset(deadline);
+        }
         loop {
             ready!(timer.as_mut().poll(cx));
             if deadline <= Instant::now() {
