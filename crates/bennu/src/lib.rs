@@ -77,10 +77,11 @@ pub use bennu_protocol::{
 };
 pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
 pub use bennu_server::{
-    AllowAnonymous, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin, ConnectRequest,
-    Connected, Context, Endpoint, EndpointBuilder, Handled, HandlerResult, Info, JoinRefusal, JoinRequest,
-    Joined, Origin, OriginPattern, OriginPatternError, Param, Params, QueryError, Refusal, Reply, Socket,
-    SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent,
+    AllowAnonymous, AtExpiry, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin,
+    ConnectRequest, Connected, Context, Endpoint, EndpointBuilder, Handled, HandlerResult, Info, JoinRefusal,
+    JoinRequest, Joined, Origin, OriginPattern, OriginPatternError, Param, Params, QueryError, Refusal,
+    RenewRequest, Renewed, Reply, Revocation, Socket, SocketOptions, SocketRef, StopReason, TerminateReason,
+    TransportKind, UnknownEvent,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.
@@ -88,7 +89,7 @@ pub mod prelude {
     pub use crate::{
         AllowAnonymous, Channel, ChannelError, ChannelRef, Channels, CheckOrigin, ConnectRequest, Connected,
         Context, Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence,
-        PubSub, Refusal, Socket, SocketOptions, SocketRef, Status, StopReason, TerminateReason, Topic,
-        presence,
+        PubSub, Refusal, RenewRequest, Renewed, Socket, SocketOptions, SocketRef, Status, StopReason,
+        TerminateReason, Topic, presence,
     };
 }

@@ -27,6 +27,11 @@ impl Client {
 
     /// Connects with a query, over a stream that holds so many bytes each way.
     pub(crate) async fn connect_with(endpoint: &Endpoint, query: &str, buffer: usize) -> Self {
+        Client::try_connect(endpoint, query, buffer).await.unwrap()
+    }
+
+    /// As [`connect_with`](Self::connect_with), or the status of the refusal.
+    pub(crate) async fn try_connect(endpoint: &Endpoint, query: &str, buffer: usize) -> Result<Self, u16> {
         let request = http::Request::builder()
             .uri(format!("/socket/websocket?{query}"))
             .header("host", "localhost")
@@ -39,11 +44,12 @@ impl Client {
         let Some(Transport::WebSocket(handshake)) = endpoint.route("/socket/websocket") else {
             panic!("no WebSocket is mounted")
         };
-        let upgrade = handshake.accept(request.into_parts().0, None).await.unwrap();
+        let accepted = handshake.accept(request.into_parts().0, None).await;
+        let upgrade = accepted.map_err(|refused| refused.status().as_u16())?;
         let (stream, server) = tokio::io::duplex(buffer);
         let connection = tokio::spawn(upgrade.run(server));
         let decoder = Decoder::new(Role::Client, Limits::default());
-        Client { stream, decoder, unread: Vec::new(), connection }
+        Ok(Client { stream, decoder, unread: Vec::new(), connection })
     }
 
     /// Sends a message.
@@ -67,6 +73,24 @@ impl Client {
         match self.next().await {
             Some(Item::Text(text)) => serde_json::from_slice(&text).unwrap(),
             other => panic!("expected a message, got {other:?}"),
+        }
+    }
+
+    /// The next message, which may take so many seconds.
+    pub(crate) async fn recv_within(&mut self, seconds: u64) -> Value {
+        let read = tokio::time::timeout(Duration::from_secs(seconds), self.read()).await;
+        match read.expect("nothing came in time") {
+            Some(Item::Text(text)) => serde_json::from_slice(&text).unwrap(),
+            other => panic!("expected a message, got {other:?}"),
+        }
+    }
+
+    /// The next message, or the code with which the server closes.
+    pub(crate) async fn recv_or_closed(&mut self) -> Result<Value, u16> {
+        match self.next().await {
+            Some(Item::Text(text)) => Ok(serde_json::from_slice(&text).unwrap()),
+            Some(Item::Close(frame)) => Err(frame.unwrap().code),
+            other => panic!("expected a message or the end, got {other:?}"),
         }
     }
 

@@ -3,9 +3,11 @@
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 mod backlog;
 mod channels;
 mod client;
+mod credentials;
 mod infos;
 mod lifecycle;
 mod observability;

@@ -1,0 +1,3 @@
+//! What someone hostile tries, by the numbers of the team's list of attack cases.
+
+mod credentials;
