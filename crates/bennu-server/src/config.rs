@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use bennu_protocol::websocket::Limits;
 use bennu_protocol::{JoinRefRule, Serializer};
+use bennu_token::SessionCookie;
 use bytes::Bytes;
 use http::Response;
 
 use crate::credentials::AtExpiry;
 use crate::origin::CheckOrigin;
+use crate::session::SessionOptions;
 
 type ErrorHandler = Arc<dyn Fn(&str) -> Response<Bytes> + Send + Sync>;
 
@@ -24,6 +26,7 @@ pub struct SocketOptions {
     pub(crate) origin_hint: String,
     pub(crate) subprotocols: Vec<String>,
     pub(crate) auth_token: bool,
+    pub(crate) session: SessionOptions,
     pub(crate) error_handler: Option<ErrorHandler>,
     pub(crate) max_channels: usize,
     pub(crate) join_ref_rule: JoinRefRule,
@@ -44,6 +47,7 @@ impl Default for SocketOptions {
             origin_hint: "if it is yours, allow it with SocketOptions::check_origin".to_owned(),
             subprotocols: Vec::new(),
             auth_token: false,
+            session: SessionOptions::default(),
             error_handler: None,
             max_channels: 100,
             join_ref_rule: JoinRefRule::default(),
@@ -118,6 +122,35 @@ impl SocketOptions {
         self
     }
 
+    /// Reads the session of the web application for `connect`; none by default.
+    ///
+    /// The session is absent, and the connection still asked for, when the cookie is missing or
+    /// forged, or when the page does not send the token of its session as the parameter
+    /// `_csrf_token`, as the JavaScript client does that is given `{params: {_csrf_token}}`.
+    #[must_use]
+    #[doc(alias = "connect_info")]
+    pub fn session(mut self, cookie: SessionCookie) -> Self {
+        self.session.cookie = Some(cookie);
+        self
+    }
+
+    /// Whether a page must send its session's token for the session to be seen; on by default.
+    ///
+    /// Without it the origin must be checked: a mount that reads sessions for every page of the
+    /// web cannot be built.
+    #[must_use]
+    pub fn check_csrf(mut self, on: bool) -> Self {
+        self.session.check_csrf = on;
+        self
+    }
+
+    /// The name under which the session keeps its token against forged requests; `_csrf_token` by default.
+    #[must_use]
+    pub fn csrf_token_key(mut self, name: impl Into<String>) -> Self {
+        self.session.csrf_token_key = name.into();
+        self
+    }
+
     /// Answers a [`Refusal::Reason`](crate::Refusal::Reason), given its text; by default with 403.
     #[must_use]
     pub fn error_handler(
@@ -171,6 +204,14 @@ impl SocketOptions {
     }
 }
 
+impl SocketOptions {
+    /// Whether any page of the web could act with the session of its visitor.
+    pub(crate) fn is_session_open(&self) -> bool {
+        let unchecked = matches!(self.check_origin, CheckOrigin::Any) && !self.session.check_csrf;
+        unchecked && self.session.cookie.is_some()
+    }
+}
+
 impl fmt::Debug for SocketOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketOptions")
@@ -179,6 +220,7 @@ impl fmt::Debug for SocketOptions {
             .field("limits", &self.limits)
             .field("check_origin", &self.check_origin)
             .field("auth_token", &self.auth_token)
+            .field("session", &self.session)
             .field("max_channels", &self.max_channels)
             .field("max_backlog", &self.max_backlog)
             .finish_non_exhaustive()

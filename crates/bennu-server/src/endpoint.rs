@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use bennu_protocol::websocket::close;
 use bennu_protocol::{Broadcast, EncodeError, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
 use bennu_pubsub::{Delivery, PubSub};
+use bennu_token::{SecretKeyBase, Tokens};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -33,6 +34,7 @@ pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
     pubsub: PubSub,
+    tokens: Tokens,
     host: Option<String>,
     mounts: Vec<Arc<Mount>>,
     connections: Mutex<HashMap<u64, Arc<Mailbox>>>,
@@ -50,6 +52,7 @@ impl Endpoint {
         EndpointBuilder {
             pubsub,
             host: None,
+            secret: None,
             mounts: Vec::new(),
             clock: WallClock::default(),
             revocation_memory: DEFAULT_MEMORY,
@@ -60,6 +63,13 @@ impl Endpoint {
     #[must_use]
     pub fn pubsub(&self) -> &PubSub {
         &self.0.pubsub
+    }
+
+    /// Makes and checks tokens with the endpoint's secret, as `Phoenix.Token` does.
+    #[must_use]
+    #[doc(alias = "Phoenix.Token")]
+    pub fn tokens(&self) -> &Tokens {
+        &self.0.tokens
     }
 
     /// Sends an event to every client that joined `topic`, from anywhere in the program.
@@ -185,6 +195,7 @@ impl fmt::Debug for Endpoint {
 pub struct EndpointBuilder {
     pubsub: PubSub,
     host: Option<String>,
+    secret: Option<SecretKeyBase>,
     mounts: Vec<Result<Mount, BuildError>>,
     clock: WallClock,
     revocation_memory: Duration,
@@ -207,6 +218,9 @@ pub enum BuildError {
     /// Two sockets are mounted at one path.
     #[error("two sockets are mounted at {0:?}")]
     PathTaken(String),
+    /// A socket would let every page of the web act with the sessions of its visitors.
+    #[error("the socket at {0:?} reads sessions, so it must check the origin or the CSRF token")]
+    OpenSession(String),
 }
 
 impl EndpointBuilder {
@@ -215,6 +229,14 @@ impl EndpointBuilder {
     #[must_use]
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
+        self
+    }
+
+    /// The secret of the endpoint's tokens and sessions. By default a random one, with which tokens
+    /// end with the program and sessions of other programs cannot be read.
+    #[must_use]
+    pub fn secret_key_base(mut self, secret: SecretKeyBase) -> Self {
+        self.secret = Some(secret);
         self
     }
 
@@ -254,7 +276,7 @@ impl EndpointBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] for a wrong topic pattern or a path that is taken.
+    /// [`BuildError`] for a wrong topic pattern, a path that is taken, or sessions for every page of the web.
     pub fn build(self) -> Result<Endpoint, BuildError> {
         metrics::describe();
         let mut mounts: Vec<Arc<Mount>> = Vec::new();
@@ -269,6 +291,7 @@ impl EndpointBuilder {
             revocations: Revocations::new(self.pubsub.clone(), self.revocation_memory, self.clock.clone()),
             clock: self.clock,
             pubsub: self.pubsub,
+            tokens: Tokens::new(self.secret.unwrap_or_else(SecretKeyBase::random)),
             host: self.host,
             mounts,
             connections: Mutex::default(),
@@ -284,6 +307,9 @@ pub(crate) fn mount<S: Socket>(
     routes: Vec<Route>,
     options: SocketOptions,
 ) -> Result<Mount, BuildError> {
+    if options.is_session_open() {
+        return Err(BuildError::OpenSession(path.to_owned()));
+    }
     let patterns: Vec<TopicPattern> =
         routes.iter().map(|route| pattern(path, route)).collect::<Result<_, _>>()?;
     Ok(Mount {

@@ -61,6 +61,7 @@ mod params;
 mod redact;
 mod revocations;
 mod router;
+mod session;
 mod socket;
 mod transport;
 

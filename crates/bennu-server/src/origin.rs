@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Uri;
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::{Authority, Scheme};
 use thiserror::Error;
 
 /// Which `Origin` headers are accepted. A request without one, from a program
@@ -82,6 +85,32 @@ pub(crate) struct RequestHost<'a> {
     pub(crate) scheme: &'a str,
     pub(crate) host: Option<&'a str>,
     pub(crate) port: Option<u16>,
+}
+
+impl<'a> RequestHost<'a> {
+    pub(crate) fn of(parts: &'a Parts, endpoint_host: Option<&'a str>) -> Self {
+        let told = parts.extensions.get().or_else(|| parts.uri.scheme());
+        let scheme = told.map_or("http", Scheme::as_str);
+        // In the order of HTTP/1.1 and HTTP/2: one of them names the host in a header, the other in the URI.
+        let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let authority = header.filter(|host| host.parse::<Authority>().is_ok());
+        let authority = authority.or_else(|| parts.uri.authority().map(Authority::as_str)).map(split_port);
+        RequestHost {
+            endpoint_host,
+            scheme,
+            host: authority.map(|(host, _)| host),
+            port: authority.and_then(|(_, port)| port).or_else(|| default_port(scheme)),
+        }
+    }
+}
+
+/// Host and port of an authority, which may name a user before and an IPv6 address in brackets.
+fn split_port(authority: &str) -> (&str, Option<u16>) {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()),
+        _ => (host, None),
+    }
 }
 
 /// An origin, taken apart. Hosts are compared byte by byte: browsers send them in lower case.

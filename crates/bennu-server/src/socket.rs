@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bennu_protocol::Topic;
+use bennu_token::Session;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 
 use crate::credentials::{RenewRequest, Renewed};
 use crate::metrics::ConnectResult;
+use crate::origin::RequestHost;
 use crate::params::Params;
 use crate::redact::FILTERED;
 
@@ -67,6 +69,7 @@ pub struct ConnectRequest {
     pub(crate) params: Params,
     pub(crate) parts: Parts,
     pub(crate) auth_token: Option<String>,
+    pub(crate) session: Option<Session>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) transport: TransportKind,
     pub(crate) vsn: String,
@@ -106,7 +109,11 @@ impl ConnectRequest {
         &self.params
     }
 
-    /// The HTTP request. Its `cookie` header is withheld where any origin may connect.
+    /// The HTTP request. Its `cookie` header is withheld where any origin may connect, unless the page
+    /// sent its session's token.
+    ///
+    /// Its extensions are what the server and its layers put there, such as the certificate that a
+    /// client showed.
     #[must_use]
     #[doc(alias = "connect_info")]
     pub fn parts(&self) -> &Parts {
@@ -147,6 +154,15 @@ impl ConnectRequest {
         self.auth_token.as_deref()
     }
 
+    /// The session of the web application that the client's cookie carries, if the mount reads it.
+    ///
+    /// `None` also when the cookie is forged, or when the page did not send its session's token; see
+    /// [`SocketOptions::session`](crate::SocketOptions::session).
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
     /// The client's address; known when the server was made to pass it on.
     #[must_use]
     #[doc(alias = "peer_data")]
@@ -166,6 +182,32 @@ impl ConnectRequest {
         &self.vsn
     }
 
+    /// The headers `traceparent` and `tracestate`, with which a caller's trace goes on.
+    pub fn trace_context_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers_with_prefix("trace").filter(|(name, _)| ["traceparent", "tracestate"].contains(name))
+    }
+
+    /// `https` or `http`, as far as the server was told.
+    ///
+    /// A server or layer that ends TLS, or knows that a proxy did, says so with an
+    /// [`http::uri::Scheme`] among the request's extensions.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        RequestHost::of(&self.parts, None).scheme
+    }
+
+    /// The host that the client asked for.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        RequestHost::of(&self.parts, None).host
+    }
+
+    /// The port that the client asked for, else the usual one of the scheme.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        RequestHost::of(&self.parts, None).port
+    }
+
     fn headers_with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &[u8])> {
         let headers = self.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         headers.filter(move |(name, _)| name.starts_with(prefix))
@@ -182,6 +224,7 @@ impl fmt::Debug for ConnectRequest {
             .field("path", &self.parts.uri.path())
             .field("params", &self.params)
             .field("auth_token", &self.auth_token.as_ref().map(|_| FILTERED))
+            .field("session", &self.session.as_ref().map(|_| FILTERED))
             .field("peer", &self.peer)
             .finish_non_exhaustive()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bennu_protocol::{Serializer, ServerSession, SessionConfig};
+use bennu_token::Session;
 use futures_util::FutureExt as _;
 use http::header;
 use http::request::Parts;
@@ -13,7 +14,7 @@ use crate::connection::{Connection, ConnectionStart};
 use crate::endpoint::Endpoint;
 use crate::metrics::{ConnectResult, TransportMetrics};
 use crate::mount::{Mount, PathPattern};
-use crate::origin::{RequestHost, default_port};
+use crate::origin::{CheckOrigin, RequestHost};
 use crate::params::{Params, QueryError};
 use crate::socket::{AnyConnected, ConnectRequest, Refusal, TransportKind};
 
@@ -57,15 +58,7 @@ impl Target<'_> {
     pub(crate) fn is_origin_allowed(&self, parts: &Parts) -> bool {
         let Some(origin) = parts.headers.get(header::ORIGIN) else { return true };
         let origin = String::from_utf8_lossy(origin.as_bytes());
-        let scheme = parts.uri.scheme_str().unwrap_or("http");
-        let authority = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse().ok());
-        let authority: Option<http::uri::Authority> = authority.or_else(|| parts.uri.authority().cloned());
-        let request = RequestHost {
-            endpoint_host: self.endpoint.host(),
-            scheme,
-            host: authority.as_ref().map(http::uri::Authority::host),
-            port: authority.as_ref().and_then(|a| a.port_u16()).or_else(|| default_port(scheme)),
-        };
+        let request = RequestHost::of(parts, self.endpoint.host());
         if self.mount.options.check_origin.allows(&origin, &request) {
             return true;
         }
@@ -85,8 +78,8 @@ impl Target<'_> {
         let agreed =
             vsn(&params).and_then(|vsn| Ok((negotiate(&vsn, &self.mount.options.serializers)?, vsn)));
         let (serializer, vsn) = agreed.inspect_err(|_| metrics.connect(ConnectResult::Rejected))?;
-        self.hide_cookies(&mut parts);
-        let request = ConnectRequest { params, parts, auth_token, peer, transport, vsn };
+        let session = self.session(&mut parts, &params);
+        let request = ConnectRequest { params, parts, auth_token, session, peer, transport, vsn };
         let connected = self.ask(&request).await?;
         Ok((serializer, connected))
     }
@@ -114,11 +107,15 @@ impl Target<'_> {
         })
     }
 
-    /// Where any page may connect, a cookie would let it act for its visitor.
-    fn hide_cookies(&self, parts: &mut Parts) {
-        if matches!(self.mount.options.check_origin, crate::CheckOrigin::Any) {
+    /// The session, if there is one to be seen. Where any page may connect, a cookie would let it
+    /// act for its visitor, so that cookies are withheld from all that do not know the session's token.
+    fn session(&self, parts: &mut Parts, params: &Params) -> Option<Session> {
+        let options = &self.mount.options;
+        let session = options.session.read(self.endpoint.tokens(), &parts.headers, params);
+        if session.is_none() && matches!(options.check_origin, CheckOrigin::Any) {
             parts.headers.remove(header::COOKIE);
         }
+        session
     }
 
     async fn ask(&self, request: &ConnectRequest) -> Result<AnyConnected, NotConnected> {
