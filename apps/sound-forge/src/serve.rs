@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bennu::{Endpoint, PubSub};
+use bennu::{DrainOptions, Endpoint, PubSub};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -127,7 +127,7 @@ impl Parts {
         signal.came().await?;
         tracing::info!("stopping");
         stop.cancel();
-        self.endpoint.shutdown(CLOSE_WITHIN).await;
+        self.endpoint.drain(DrainOptions::default().deadline(CLOSE_WITHIN)).await;
         match tokio::time::timeout(FINISH_WITHIN, server).await {
             Ok(served) => served?.context("the server failed"),
             // A client that holds its request open does not hold up the end.

@@ -356,6 +356,8 @@ pub enum TerminateReason {
     Replaced,
     /// The connection ended.
     Closed,
+    /// The server is being stopped; the client will come back, perhaps to another node.
+    Draining,
     /// A handler asked for it.
     Stopped(StopReason),
     /// A handler returned an error.

@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     close: Option<u16>,
     /// Why it ended, in a word for metrics.
     cause: Cause,
+    /// Whether nothing more is read, and the end comes once what was read is handled.
+    draining: bool,
     /// Handlers that this turn may still run.
     steps_left: u32,
     mailbox: Arc<Mailbox>,
@@ -93,7 +95,7 @@ impl Connection {
         start.subscribe(&mailbox);
         // What is revoked before this is seen here, and what is revoked after it reaches the mailbox.
         let credentials = start.admit().inspect_err(|_| start.unsubscribe(&mailbox))?;
-        start.endpoint.register(&mailbox);
+        start.endpoint.connections().register(&mailbox);
         start.mount.metrics.transport(start.transport).connections.increment(1);
         Ok(Connection {
             session: start.session,
@@ -102,6 +104,7 @@ impl Connection {
             outbox: VecDeque::new(),
             close: None,
             cause: Cause::Gone,
+            draining: false,
             steps_left: STEPS_PER_TURN,
             mailbox,
             mount: start.mount,
@@ -161,6 +164,9 @@ impl Connection {
                 break;
             }
         }
+        if self.draining && self.has_handled_all() {
+            self.close_with(close::SERVICE_RESTART);
+        }
         self.poll_endings(cx);
     }
 
@@ -194,9 +200,18 @@ impl Connection {
     /// Whether more should be read: not while replies or messages pile up.
     pub(crate) fn wants_input(&self) -> bool {
         let waiting = self.channels.iter().flatten().map(Joined::waiting_bytes).sum::<usize>();
+        let waiting = waiting + self.waiting_beside_channels();
+        !self.draining && !self.mailbox.is_congested() && waiting <= MAX_WAITING
+    }
+
+    /// Whether no message of the client waits for a handler, and no handler for anything.
+    fn has_handled_all(&self) -> bool {
+        self.waiting_beside_channels() == 0 && self.channels.iter().flatten().all(Joined::is_at_rest)
+    }
+
+    fn waiting_beside_channels(&self) -> usize {
         let renewals = self.credentials.as_ref().map_or(0, |credentials| credentials.waiting_bytes());
-        let waiting = waiting + renewals + self.session.parked_bytes();
-        !self.mailbox.is_congested() && waiting <= MAX_WAITING
+        renewals + self.session.parked_bytes()
     }
 
     /// Ends all channels: handlers that wait may finish, then `terminate` runs.
@@ -226,7 +241,8 @@ impl Connection {
                 self.channels[index] = Some(joined);
                 continue;
             }
-            self.terminate(joined, TerminateReason::Closed, cx);
+            let reason = if self.draining { TerminateReason::Draining } else { TerminateReason::Closed };
+            self.terminate(joined, reason, cx);
         }
         self.poll_endings(cx);
         match self.ending.is_empty() && self.channels.iter().all(Option::is_none) {
@@ -526,6 +542,7 @@ impl Connection {
             Item::Info { channel, info } if self.joined(channel).is_some() => {
                 self.enqueue(channel, Waiting::Input(Input::Info(info)));
             }
+            Item::Drain => self.draining = true,
             Item::Close(code) => self.close_with(code),
             stale @ (Item::Reply { .. } | Item::Fastlane { .. } | Item::Out { .. } | Item::Info { .. }) => {
                 self.mailbox.sent(size);
@@ -615,7 +632,7 @@ impl Drop for Connection {
             let token = self.mailbox.id.with_token(SOCKET_TOKEN);
             self.endpoint.pubsub().remove_subscriber(id, token);
         }
-        self.endpoint.unregister(&self.mailbox);
+        self.endpoint.connections().unregister(&self.mailbox);
         self.channels.drain(..).for_each(discard);
     }
 }

@@ -1,21 +1,18 @@
 //! The whole of a server's sockets.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bennu_protocol::websocket::close;
 use bennu_protocol::{Broadcast, EncodeError, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
 use bennu_pubsub::{Delivery, PubSub};
 use bennu_token::{SecretKeyBase, Tokens};
-use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::Notify;
 
+use crate::admission::TokenBucket;
 use crate::clock::WallClock;
 use crate::config::SocketOptions;
-use crate::mailbox::{Item, Mailbox};
+use crate::drain::Connections;
 use crate::metrics::{self, EndpointMetrics, MountMetrics};
 use crate::mount::{Mount, PathPattern};
 use crate::revocations::{DEFAULT_MEMORY, RevocationTable, Revocations};
@@ -37,11 +34,10 @@ struct Inner {
     tokens: Tokens,
     host: Option<String>,
     mounts: Vec<Arc<Mount>>,
-    connections: Mutex<HashMap<u64, Arc<Mailbox>>>,
+    connections: Connections,
+    connect_rate: Option<TokenBucket>,
     clock: WallClock,
     revocations: Revocations,
-    /// Told when the last connection has gone.
-    all_gone: Notify,
     metrics: EndpointMetrics,
 }
 
@@ -54,6 +50,7 @@ impl Endpoint {
             host: None,
             secret: None,
             mounts: Vec::new(),
+            connect_rate: None,
             clock: WallClock::default(),
             revocation_memory: DEFAULT_MEMORY,
         }
@@ -105,30 +102,7 @@ impl Endpoint {
     /// How many clients are connected.
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        self.0.connections.lock().len()
-    }
-
-    /// Closes every connection with 1012, upon which official clients reconnect, and
-    /// waits until their channels have ended, for `timeout` at most.
-    pub async fn shutdown(&self, timeout: Duration) {
-        for mailbox in self.0.connections.lock().values() {
-            mailbox.send(Item::Close(close::SERVICE_RESTART));
-        }
-        let all_gone = async {
-            loop {
-                let notified = self.0.all_gone.notified();
-                if self.connection_count() == 0 {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        if tokio::time::timeout(timeout, all_gone).await.is_err() {
-            tracing::warn!(
-                left = self.connection_count(),
-                "connections were left at the end of the shutdown"
-            );
-        }
+        self.0.connections.count()
     }
 
     /// What is mounted at the path of a request, if anything is.
@@ -143,8 +117,7 @@ impl Endpoint {
 
     /// Sets the gauges of queue depth, which nothing else updates: call it before metrics are scraped.
     pub fn record_backlog(&self) {
-        let connections = self.0.connections.lock();
-        self.0.metrics.record_backlog(connections.values().map(|mailbox| mailbox.backlog()));
+        self.0.connections.with_backlogs(|backlogs| self.0.metrics.record_backlog(backlogs));
     }
 
     pub(crate) fn metrics(&self) -> &EndpointMetrics {
@@ -163,16 +136,12 @@ impl Endpoint {
         self.0.host.as_deref()
     }
 
-    pub(crate) fn register(&self, mailbox: &Arc<Mailbox>) {
-        self.0.connections.lock().insert(mailbox.id.owner(), mailbox.clone());
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.0.connections
     }
 
-    pub(crate) fn unregister(&self, mailbox: &Mailbox) {
-        let mut connections = self.0.connections.lock();
-        connections.remove(&mailbox.id.owner());
-        if connections.is_empty() {
-            self.0.all_gone.notify_waiters();
-        }
+    pub(crate) fn connect_rate(&self) -> Option<&TokenBucket> {
+        self.0.connect_rate.as_ref()
     }
 }
 
@@ -197,6 +166,7 @@ pub struct EndpointBuilder {
     host: Option<String>,
     secret: Option<SecretKeyBase>,
     mounts: Vec<Result<Mount, BuildError>>,
+    connect_rate: Option<TokenBucket>,
     clock: WallClock,
     revocation_memory: Duration,
 }
@@ -237,6 +207,17 @@ impl EndpointBuilder {
     #[must_use]
     pub fn secret_key_base(mut self, secret: SecretKeyBase) -> Self {
         self.secret = Some(secret);
+        self
+    }
+
+    /// How many clients may connect each second, and how many at once after a quiet time; no
+    /// bound by default. The rest is refused with 503 and `Retry-After` before `connect` runs.
+    ///
+    /// Set it to what `connect` and the joins behind it can stand when all clients come back
+    /// after a restart: clients that are refused try again by themselves.
+    #[must_use]
+    pub fn connect_rate(mut self, per_second: u32, burst: u32) -> Self {
+        self.connect_rate = Some(TokenBucket::new(per_second, burst));
         self
     }
 
@@ -294,8 +275,8 @@ impl EndpointBuilder {
             tokens: Tokens::new(self.secret.unwrap_or_else(SecretKeyBase::random)),
             host: self.host,
             mounts,
-            connections: Mutex::default(),
-            all_gone: Notify::new(),
+            connections: Connections::default(),
+            connect_rate: self.connect_rate,
             metrics: EndpointMetrics::new(),
         })))
     }

@@ -244,6 +244,11 @@ impl Joined {
         matches!(self.run, Run::Busy(_))
     }
 
+    /// Whether nothing runs and nothing of the client's waits.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.run, Run::Idle(_) | Run::Gone) && self.waiting_bytes == 0
+    }
+
     /// Drops what waits; the connection has ended.
     pub(crate) fn clear_waiting(&mut self) {
         discard(std::mem::take(&mut self.waiting));

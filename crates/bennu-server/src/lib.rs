@@ -44,12 +44,14 @@
 //! ([`Upgrade::run`]). `bennu-server-axum` mounts it in axum and tower; the crate
 //! `bennu` holds all of it for users.
 
+mod admission;
 mod channel;
 mod clock;
 mod config;
 mod connection;
 mod context;
 mod credentials;
+mod drain;
 mod endpoint;
 mod info;
 mod joined;
@@ -72,6 +74,7 @@ pub use channel::{
 pub use config::SocketOptions;
 pub use context::{ChannelRef, Context, SocketRef};
 pub use credentials::{AtExpiry, RenewRequest, Renewed};
+pub use drain::{DrainOptions, DrainReport, Unready};
 pub use endpoint::{BuildError, Endpoint, EndpointBuilder};
 pub use info::Info;
 pub use metrics::{METRICS, Metric, MetricKind};

@@ -54,6 +54,8 @@ pub(crate) enum Item {
     Out { channel: ChannelId, delivery: Delivery },
     /// Anything else for a channel.
     Info { channel: ChannelId, info: Info },
+    /// Handle what has been read, then close with 1012.
+    Drain,
     /// Close the connection with this code.
     Close(u16),
 }
@@ -64,7 +66,7 @@ impl Item {
             Item::Fastlane { frame, .. } | Item::Frame(frame) | Item::Reply { frame, .. } => frame.len(),
             Item::Out { delivery, .. } => delivery.size(),
             Item::Info { info, .. } => info.size(),
-            Item::Close(_) => 0,
+            Item::Drain | Item::Close(_) => 0,
         }
     }
 }
@@ -95,7 +97,8 @@ impl Mailbox {
         if queue.state != State::Open {
             return;
         }
-        if self.backlog.load(Ordering::Relaxed) > self.mount.options.max_backlog {
+        let ends = matches!(item, Item::Drain | Item::Close(_));
+        if self.backlog.load(Ordering::Relaxed) > self.mount.options.max_backlog && !ends {
             // What waits is dropped by the connection: here the broadcaster holds locks.
             queue.state = State::Overflowed;
         } else {

@@ -78,10 +78,10 @@ pub use bennu_protocol::{
 pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
 pub use bennu_server::{
     AllowAnonymous, AtExpiry, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin,
-    ConnectRequest, Connected, Context, Endpoint, EndpointBuilder, Handled, HandlerResult, Info, JoinRefusal,
-    JoinRequest, Joined, Origin, OriginPattern, OriginPatternError, Param, Params, QueryError, Refusal,
-    RenewRequest, Renewed, Reply, Revocation, Socket, SocketOptions, SocketRef, StopReason, TerminateReason,
-    TransportKind, UnknownEvent,
+    ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint, EndpointBuilder, Handled,
+    HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Origin, OriginPattern, OriginPatternError, Param,
+    Params, QueryError, Refusal, RenewRequest, Renewed, Reply, Revocation, Socket, SocketOptions, SocketRef,
+    StopReason, TerminateReason, TransportKind, UnknownEvent, Unready,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.

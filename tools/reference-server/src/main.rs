@@ -13,19 +13,16 @@ mod prometheus;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use bennu::DrainOptions;
 use bennu::prelude::*;
 use clap::Parser as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::{App, Options};
-
-/// How long connections may take to end after SIGTERM.
-const SHUTDOWN: Duration = Duration::from_secs(10);
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
@@ -64,7 +61,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         served = bennu::axum::serve(listener, app) => served?,
         () = prometheus::upkeep(recorder) => {}
-        () = stop => endpoint.shutdown(SHUTDOWN).await,
+        () = stop => {
+            endpoint.drain(DrainOptions::default()).await;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The plain HTTP answers of every transport.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
@@ -28,5 +30,15 @@ pub(crate) fn failed() -> Response<Bytes> {
     let mut response = text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, html);
+    response
+}
+
+/// Come back later: the time to wait is told in whole seconds.
+pub(crate) fn unavailable(retry_after: Duration) -> Response<Bytes> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "");
+    let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
+    if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
     response
 }

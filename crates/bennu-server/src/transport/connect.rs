@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bennu_protocol::{Serializer, ServerSession, SessionConfig};
 use bennu_token::Session;
@@ -45,6 +45,11 @@ pub(crate) enum NotConnected {
     Reason(String),
     /// `connect` failed or panicked.
     Failed,
+    /// The endpoint drains, or has let in enough for now.
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
 }
 
 impl Target<'_> {
@@ -78,6 +83,7 @@ impl Target<'_> {
         let agreed =
             vsn(&params).and_then(|vsn| Ok((negotiate(&vsn, &self.mount.options.serializers)?, vsn)));
         let (serializer, vsn) = agreed.inspect_err(|_| metrics.connect(ConnectResult::Rejected))?;
+        self.endpoint.admit().inspect_err(|_| metrics.connect(ConnectResult::Rejected))?;
         let session = self.session(&mut parts, &params);
         let request = ConnectRequest { params, parts, auth_token, session, peer, transport, vsn };
         let connected = self.ask(&request).await?;

@@ -134,6 +134,7 @@ impl Handshake<'_> {
             (NotConnected::Reason(_) | NotConnected::Version | NotConnected::Unauthorized, _) => {
                 empty(StatusCode::FORBIDDEN)
             }
+            (NotConnected::Unavailable { retry_after }, _) => Box::new(answer::unavailable(retry_after)),
             (NotConnected::Failed, _) => Box::new(answer::failed()),
         }
     }

@@ -3,13 +3,32 @@
 use std::time::Duration;
 
 use bennu_protocol::websocket::{Decoder, Item, Limits, Opcode, Role, encode_masked};
-use bennu_server::{Endpoint, Transport};
+use bennu_server::{Endpoint, Transport, Upgrade};
+use bytes::Bytes;
+use http::Response;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
 
 /// Long enough for all that happens at once, on a clock that jumps.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Asks for an upgrade at `/socket`.
+pub(crate) async fn shake(endpoint: &Endpoint, query: &str) -> Result<Upgrade, Box<Response<Bytes>>> {
+    let request = http::Request::builder()
+        .uri(format!("/socket/websocket?{query}"))
+        .header("host", "localhost")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-version", "13")
+        .body(())
+        .unwrap();
+    let Some(Transport::WebSocket(handshake)) = endpoint.route("/socket/websocket") else {
+        panic!("no WebSocket is mounted")
+    };
+    handshake.accept(request.into_parts().0, None).await
+}
 
 /// One connected client, speaking version 2.
 pub(crate) struct Client {
@@ -32,24 +51,16 @@ impl Client {
 
     /// As [`connect_with`](Self::connect_with), or the status of the refusal.
     pub(crate) async fn try_connect(endpoint: &Endpoint, query: &str, buffer: usize) -> Result<Self, u16> {
-        let request = http::Request::builder()
-            .uri(format!("/socket/websocket?{query}"))
-            .header("host", "localhost")
-            .header("connection", "Upgrade")
-            .header("upgrade", "websocket")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-            .header("sec-websocket-version", "13")
-            .body(())
-            .unwrap();
-        let Some(Transport::WebSocket(handshake)) = endpoint.route("/socket/websocket") else {
-            panic!("no WebSocket is mounted")
-        };
-        let accepted = handshake.accept(request.into_parts().0, None).await;
-        let upgrade = accepted.map_err(|refused| refused.status().as_u16())?;
+        let upgrade = shake(endpoint, query).await.map_err(|refused| refused.status().as_u16())?;
+        Ok(Client::upgraded(upgrade, buffer))
+    }
+
+    /// The client of an accepted handshake.
+    pub(crate) fn upgraded(upgrade: Upgrade, buffer: usize) -> Self {
         let (stream, server) = tokio::io::duplex(buffer);
         let connection = tokio::spawn(upgrade.run(server));
         let decoder = Decoder::new(Role::Client, Limits::default());
-        Ok(Client { stream, decoder, unread: Vec::new(), connection })
+        Client { stream, decoder, unread: Vec::new(), connection }
     }
 
     /// Sends a message.
@@ -101,8 +112,14 @@ impl Client {
 
     /// The code with which the server closes, and that the stream ends.
     pub(crate) async fn closed(&mut self) -> u16 {
+        self.closed_within(PATIENCE).await
+    }
+
+    /// The same, for a server that takes its time.
+    pub(crate) async fn closed_within(&mut self, patience: Duration) -> u16 {
         loop {
-            match self.next().await {
+            let read = tokio::time::timeout(patience, self.read()).await;
+            match read.expect("no close frame came in time") {
                 Some(Item::Close(frame)) => return frame.unwrap().code,
                 Some(_) => {}
                 None => panic!("the stream ended without a close frame"),

@@ -165,18 +165,3 @@ async fn silence_closes_with_1002_and_pings_put_it_off() {
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(client.closed().await, 1002);
 }
-
-#[tokio::test(start_paused = true)]
-async fn shutdown_closes_everyone_with_1012_and_waits_for_the_handlers() {
-    let (mut client, endpoint, log) = joined().await;
-    client.send(json!(["1", "2", "room:a", "wait", {}])).await;
-    client.hears_nothing().await;
-    let shutdown = tokio::spawn({
-        let endpoint = endpoint.clone();
-        async move { endpoint.shutdown(Duration::from_secs(10)).await }
-    });
-    assert_eq!(client.closed().await, 1012);
-    drop(client);
-    shutdown.await.unwrap();
-    assert_eq!((endpoint.connection_count(), &*log.lock()[0]), (0, "waited"));
-}

@@ -8,6 +8,7 @@ mod backlog;
 mod channels;
 mod client;
 mod credentials;
+mod drain;
 mod infos;
 mod lifecycle;
 mod observability;
