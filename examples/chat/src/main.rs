@@ -61,14 +61,16 @@ impl Channel for RoomChannel {
     }
 }
 
+fn endpoint() -> Result<Endpoint, bennu::BuildError> {
+    let pubsub = PubSub::local();
+    let socket = ChatSocket { presence: Presence::new(pubsub.clone()) };
+    let channels = Channels::new().channel::<RoomChannel>("room:*");
+    Endpoint::builder(pubsub).socket("/socket", socket, channels, SocketOptions::default()).build()
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let pubsub = PubSub::local();
-    let presence = Presence::new(pubsub.clone());
-    let channels = Channels::new().channel::<RoomChannel>("room:*");
-    let endpoint = Endpoint::builder(pubsub)
-        .socket("/socket", ChatSocket { presence }, channels, SocketOptions::default())
-        .build()?;
+    let endpoint = endpoint()?;
     let script = ([(header::CONTENT_TYPE, "text/javascript")], include_str!(env!("PHOENIX_JS")));
     let app = Router::new()
         .route("/", get(|| async { Html(include_str!("../assets/index.html")) }))
@@ -77,3 +79,6 @@ async fn main() -> anyhow::Result<()> {
     bennu::axum::serve(tokio::net::TcpListener::bind("127.0.0.1:4001").await?, app).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

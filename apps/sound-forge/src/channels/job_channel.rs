@@ -129,3 +129,6 @@ impl JobChannel {
         Ok(cx.push(event, end)?)
     }
 }
+
+#[cfg(test)]
+mod tests;
