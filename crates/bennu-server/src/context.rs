@@ -134,9 +134,7 @@ impl<A> Context<A> {
     #[doc(alias = "broadcast_from!")]
     pub fn broadcast_from(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
         let broadcast = Broadcast::new(self.topic().clone(), event, payload.into_payload()?);
-        self.endpoint().metrics().broadcasts.increment(1);
-        let delivery = self.pubsub().broadcast_from(self.own_id(), self.topic(), broadcast);
-        crate::endpoint::encode_result(&delivery)
+        self.endpoint().deliver(broadcast, Some(self.own_id()))
     }
 
     /// What is needed to reply to the message that is being handled later, or from

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bennu_protocol::{Broadcast, EncodeError, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
-use bennu_pubsub::{Delivery, PubSub};
+use bennu_pubsub::{PubSub, SubscriberId};
 use bennu_token::{SecretKeyBase, Tokens};
 use thiserror::Error;
 
@@ -13,14 +13,19 @@ use crate::admission::TokenBucket;
 use crate::clock::WallClock;
 use crate::config::SocketOptions;
 use crate::drain::Connections;
+use crate::large_broadcast::LargeBroadcasts;
 use crate::metrics::{self, EndpointMetrics, MountMetrics};
 use crate::mount::{Mount, PathPattern};
+use crate::origin::CheckOrigin;
 use crate::revocations::{DEFAULT_MEMORY, RevocationTable, Revocations};
 use crate::router::{Channels, Route, prefix_len};
 use crate::socket::Socket;
 use crate::transport::Transport;
 use crate::transport::connect::Target;
 use crate::transport::handshake::Handshake;
+
+/// A payload over this many bytes is worth a warning when it is broadcast.
+const DEFAULT_LARGE_BROADCAST: usize = 64 * 1024;
 
 /// The sockets of a server and the PubSub behind them. Cheap to clone.
 ///
@@ -39,6 +44,7 @@ struct Inner {
     clock: WallClock,
     revocations: Revocations,
     metrics: EndpointMetrics,
+    large_broadcasts: LargeBroadcasts,
 }
 
 impl Endpoint {
@@ -51,6 +57,7 @@ impl Endpoint {
             secret: None,
             mounts: Vec::new(),
             connect_rate: None,
+            large_broadcast: DEFAULT_LARGE_BROADCAST,
             clock: WallClock::default(),
             revocation_memory: DEFAULT_MEMORY,
         }
@@ -83,10 +90,7 @@ impl Endpoint {
         event: &str,
         payload: impl IntoPayload,
     ) -> Result<(), EncodeError> {
-        let topic = topic.into();
-        self.0.metrics.broadcasts.increment(1);
-        let broadcast = Broadcast::new(topic.clone(), event, payload.into_payload()?);
-        encode_result(&self.0.pubsub.broadcast(&topic, broadcast))
+        self.deliver(Broadcast::new(topic.into(), event, payload.into_payload()?), None)
     }
 
     /// Closes, with 1001, every connection whose `connect` gave it this id
@@ -120,8 +124,24 @@ impl Endpoint {
         self.0.connections.with_backlogs(|backlogs| self.0.metrics.record_backlog(backlogs));
     }
 
-    pub(crate) fn metrics(&self) -> &EndpointMetrics {
-        &self.0.metrics
+    /// Gives a broadcast to all subscribers of its topic, or to all but one.
+    pub(crate) fn deliver(
+        &self,
+        broadcast: Broadcast,
+        from: Option<SubscriberId>,
+    ) -> Result<(), EncodeError> {
+        let topic = broadcast.topic().clone();
+        self.0.metrics.broadcasts.increment(1);
+        self.0.large_broadcasts.check(&broadcast, || self.0.pubsub.subscriber_count(&topic));
+        let delivery = match from {
+            Some(from) => self.0.pubsub.broadcast_from(from, &topic, broadcast),
+            None => self.0.pubsub.broadcast(&topic, broadcast),
+        };
+        // An error stays in the broadcast, whichever subscriber's version it was about.
+        match delivery.get::<Broadcast>().and_then(Broadcast::encode_error) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn clock(&self) -> &WallClock {
@@ -145,14 +165,6 @@ impl Endpoint {
     }
 }
 
-/// The error that encoding a broadcast for its subscribers had, if any.
-pub(crate) fn encode_result(delivery: &Delivery) -> Result<(), EncodeError> {
-    match delivery.get::<Broadcast>().and_then(Broadcast::encode_error) {
-        Some(error) => Err(error.clone()),
-        None => Ok(()),
-    }
-}
-
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let paths: Vec<_> = self.0.mounts.iter().map(|mount| &mount.path).collect();
@@ -167,6 +179,7 @@ pub struct EndpointBuilder {
     secret: Option<SecretKeyBase>,
     mounts: Vec<Result<Mount, BuildError>>,
     connect_rate: Option<TokenBucket>,
+    large_broadcast: usize,
     clock: WallClock,
     revocation_memory: Duration,
 }
@@ -251,6 +264,14 @@ impl EndpointBuilder {
         self
     }
 
+    /// Above how many bytes of payload a broadcast is warned about, once for each topic, with what it comes to
+    /// for all subscribers; 65,536 by default.
+    #[must_use]
+    pub fn large_broadcast(mut self, bytes: usize) -> Self {
+        self.large_broadcast = bytes;
+        self
+    }
+
     /// Builds the endpoint.
     ///
     /// Metrics go to the recorder that is installed by now; see [`METRICS`](crate::METRICS).
@@ -263,6 +284,13 @@ impl EndpointBuilder {
         let mut mounts: Vec<Arc<Mount>> = Vec::new();
         for mount in self.mounts {
             let mount = mount?;
+            if matches!(mount.options.check_origin, CheckOrigin::Any) {
+                tracing::warn!(
+                    mount = mount.base,
+                    "any web page may connect here, with its visitor's address and network: \
+                     name the pages that may with SocketOptions::check_origin"
+                );
+            }
             if mounts.iter().any(|other| other.path == mount.path) {
                 return Err(BuildError::PathTaken(mount.base));
             }
@@ -278,6 +306,7 @@ impl EndpointBuilder {
             connections: Connections::default(),
             connect_rate: self.connect_rate,
             metrics: EndpointMetrics::new(),
+            large_broadcasts: LargeBroadcasts::new(self.large_broadcast),
         })))
     }
 }

@@ -55,6 +55,7 @@ mod drain;
 mod endpoint;
 mod info;
 mod joined;
+mod large_broadcast;
 mod mailbox;
 mod metrics;
 mod mount;

@@ -8,9 +8,9 @@ use std::sync::Once;
 use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
-    Channel, ChannelError, Channels, ConnectRequest, Connected, Context, Endpoint, Handled, HandlerResult,
-    JoinRefusal, JoinRequest, Joined, METRICS, MetricKind, Refusal, Socket, SocketOptions, TerminateReason,
-    Transport,
+    Channel, ChannelError, Channels, CheckOrigin, ConnectRequest, Connected, Context, Endpoint, Handled,
+    HandlerResult, JoinRefusal, JoinRequest, Joined, METRICS, MetricKind, Refusal, Socket, SocketOptions,
+    TerminateReason, Transport,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde_json::json;
@@ -282,6 +282,55 @@ async fn attack_054_logs_hold_no_secret_and_no_line_of_a_client() {
     }
     assert!(!log.contains('\u{1b}') && !log.contains('\r'), "control characters are in\n{log}");
     assert!(!log.lines().any(|line| line.starts_with("ERROR forged")), "a forged line is in\n{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_broadcast_is_warned_about_once_per_topic() {
+    log_everything();
+    let endpoint = endpoint();
+    let mut clients = [Client::connect(&endpoint).await, Client::connect(&endpoint).await];
+    for client in &mut clients {
+        client.join("room:1").await;
+    }
+    let fits = json!({"body": "x".repeat(65_536 - r#"{"body":""}"#.len())});
+    endpoint.broadcast("room:1", "news", &fits).unwrap();
+    assert!(!String::from_utf8(LOG.take()).unwrap().contains("a large payload"));
+
+    let large = json!({"body": "x".repeat(65_536)});
+    for _ in 0..3 {
+        endpoint.broadcast("room:1", "news", &large).unwrap();
+        endpoint.broadcast("room:2", "news", &large).unwrap();
+    }
+    let log = String::from_utf8(LOG.take()).unwrap();
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("a large payload")).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    let said = r#"topic="room:1" event="news" size=65547 subscribers=2 total=131094"#;
+    assert!(warnings[0].contains("WARN") && warnings[0].contains(said), "{warnings:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_size_that_is_warned_about_can_be_set() {
+    log_everything();
+    let endpoint = Endpoint::builder(PubSub::local()).large_broadcast(10).build().unwrap();
+    endpoint.broadcast("room:1", "news", json!({"body": "hello"})).unwrap();
+    assert!(String::from_utf8(LOG.take()).unwrap().contains("a large payload"));
+}
+
+#[test]
+fn a_disabled_origin_check_is_warned_about_at_the_start() {
+    for (check, warned) in [
+        (CheckOrigin::Any, true),
+        (CheckOrigin::Host, false),
+        (CheckOrigin::list(["//example.com"]).unwrap(), false),
+    ] {
+        log_everything();
+        let options = SocketOptions::default().check_origin(check);
+        let channels = Channels::new().channel::<Room>("room:*");
+        Endpoint::builder(PubSub::local()).socket("/open", TokenSocket, channels, options).build().unwrap();
+        let log = String::from_utf8(LOG.take()).unwrap();
+        assert_eq!(log.contains("any web page may connect here"), warned, "{log}");
+        assert_eq!(log.contains("mount=\"/open\""), warned, "{log}");
+    }
 }
 
 #[test]
