@@ -10,6 +10,7 @@ mod checklist;
 mod clients;
 mod options;
 mod prometheus;
+mod transcripts;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -44,20 +45,14 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         App::Checklist => checklist::endpoint(pubsub, &options)?,
         App::Clients => clients::endpoint(pubsub, &options)?,
         App::Bench => bench::endpoint(pubsub, &options)?,
-        App::Transcripts => {
-            anyhow::bail!(
-                "the application `transcripts` needs long polling, compression and LiveView, which are not built yet"
-            )
-        }
+        App::Transcripts => transcripts::endpoint(pubsub, &options)?,
     };
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
     let stop = stop_signal()?;
     announce(listener.local_addr()?)?;
-    let app = Router::new()
-        .merge(admin::routes(endpoint.clone()))
-        .merge(prometheus::routes(recorder.clone(), endpoint.clone()))
-        .layer(bennu::axum::sockets(&endpoint));
+    let metrics = prometheus::routes(recorder.clone(), endpoint.clone());
+    let app = routes(options.app, &endpoint).merge(metrics).layer(bennu::axum::sockets(&endpoint));
     tokio::select! {
         served = bennu::axum::serve(listener, app) => served?,
         () = prometheus::upkeep(recorder) => {}
@@ -66,6 +61,17 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is served beside the sockets.
+fn routes(app: App, endpoint: &Endpoint) -> Router {
+    let admin = admin::routes(endpoint.clone());
+    match app {
+        App::Transcripts => {
+            transcripts::with_headers_of_plug(admin.merge(transcripts::routes(endpoint.clone())))
+        }
+        App::Checklist | App::Clients | App::Bench => admin,
+    }
 }
 
 /// The one line on standard output that tells that connections are accepted.

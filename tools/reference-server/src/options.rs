@@ -58,7 +58,7 @@ pub(crate) struct Options {
 pub(crate) enum App {
     /// For the conformance checklist.
     Checklist,
-    /// For replaying transcripts of a real server; not built yet.
+    /// For replaying transcripts of a real server; its `/live` comes with LiveView.
     Transcripts,
     /// For clients that others wrote.
     Clients,

@@ -17,16 +17,6 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn transcripts_says_what_it_is_missing() {
-    let output = run(&["transcripts", "--listen", "127.0.0.1:0"]);
-    assert!(!output.status.success());
-    assert_eq!(output.stdout, b"");
-    for missing in ["transcripts", "not built yet", "long polling", "compression", "LiveView"] {
-        assert!(stderr(&output).contains(missing), "{}", stderr(&output));
-    }
-}
-
-#[test]
 fn a_pubsub_that_is_not_built_yet_is_an_error() {
     for url in ["nats://127.0.0.1", "redis://127.0.0.1", "zenoh://127.0.0.1"] {
         let output = run(&["checklist", "--listen", "127.0.0.1:0", "--pubsub", url]);

@@ -15,5 +15,6 @@ mod presence;
 mod prometheus;
 mod server;
 mod socket;
+mod transcripts;
 mod v1;
 mod wire;

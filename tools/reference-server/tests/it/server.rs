@@ -1,44 +1,64 @@
 //! The real binary, started once per application and ended with the test process.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_reference-server");
 
-/// Runs a program until standard input ends. The other end of that pipe is
-/// ours, so the kernel closes it however the test process ends, and a server
-/// never outlives its tests.
-const UNTIL_STDIN_ENDS: &str =
-    r#""$@" </dev/null & server=$!; cat >/dev/null; kill -KILL $server; wait $server"#;
+/// Runs a program until standard input ends, and sends it the signals that are
+/// named there. The other end of that pipe is ours, so the kernel closes it
+/// however the test process ends, and a server never outlives its tests. Standard
+/// output is the program's alone, and ends with it.
+const UNTIL_STDIN_ENDS: &str = r#""$@" </dev/null & server=$!; exec >&-
+while read -r signal; do kill -"$signal" $server; done; kill -KILL $server; wait $server"#;
 
 /// A running server; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     guard: Child,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
     /// Starts an application on a free loopback port.
     pub(crate) fn start(application: &str, options: &[&str]) -> Server {
+        Server::start_with_log(application, options, application)
+    }
+
+    /// The same, with a name for its log: of several servers of one application.
+    pub(crate) fn start_with_log(application: &str, options: &[&str], log_name: &str) -> Server {
         let mut guard = Command::new("sh")
             .args(["-c", UNTIL_STDIN_ENDS, "sh", BINARY, application, "--listen", "127.0.0.1:0"])
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log(application))
+            .stderr(log(log_name))
             .spawn()
             .expect("sh starts");
         let mut line = String::new();
-        let stdout = guard.stdout.take().expect("stdout is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the server's output is text");
+        let mut stdout = BufReader::new(guard.stdout.take().expect("stdout is piped"));
+        stdout.read_line(&mut line).expect("the server's output is text");
         let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim_end().parse().ok());
         let address = address.unwrap_or_else(|| panic!("{application} said {line:?}; see its log in {TMP}"));
-        Server { address, guard }
+        Server { address, guard, stdout }
+    }
+
+    /// Sends it a signal, by its name.
+    pub(crate) fn signal(&mut self, name: &str) {
+        let stdin = self.guard.stdin.as_mut().expect("the guard listens until it is dropped");
+        writeln!(stdin, "{name}").expect("the guard listens");
+    }
+
+    /// Waits until it has ended by itself, and returns what it still said.
+    pub(crate) fn ended(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("the server's output is text");
+        rest
     }
 }
 
@@ -64,8 +84,8 @@ pub(crate) fn clients() -> SocketAddr {
 /// Where logs and npm packages go.
 pub(crate) const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
-fn log(application: &str) -> Stdio {
-    let path = Path::new(TMP).join(format!("{application}.log"));
+fn log(name: &str) -> Stdio {
+    let path = Path::new(TMP).join(format!("{name}.log"));
     let file = OpenOptions::new().create(true).write(true).truncate(true).open(&path);
     file.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display())).into()
 }

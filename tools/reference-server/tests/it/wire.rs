@@ -1,7 +1,7 @@
 //! HTTP/1.1 and RFC 6455 by hand, so that the tests share no code with the server.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take before the test gives up.
@@ -31,7 +31,7 @@ pub(crate) const UPGRADE: [(&str, &str); 4] = [
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: String,
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Response {
@@ -93,6 +93,7 @@ pub(crate) enum Received {
 pub(crate) struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
+    was_reset: bool,
 }
 
 impl Wire {
@@ -100,7 +101,7 @@ impl Wire {
         let stream = TcpStream::connect(address).expect("the server accepts connections");
         stream.set_nodelay(true).expect("a fresh socket takes options");
         stream.set_write_timeout(Some(PATIENCE)).expect("a fresh socket takes options");
-        Wire { stream, unread: Vec::new() }
+        Wire { stream, unread: Vec::new(), was_reset: false }
     }
 
     pub(crate) fn write_request(
@@ -153,6 +154,17 @@ impl Wire {
     /// Sends bytes that a server which has already closed need not read.
     pub(crate) fn write_if_open(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Ends our half of the TCP connection; the server's may still come.
+    pub(crate) fn end(&self) {
+        // Fails when the server has reset the connection, which ends it as well.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Whether the connection ended in disorder.
+    pub(crate) fn was_reset(&self) -> bool {
+        self.was_reset
     }
 
     /// From now on a write that makes no progress for so long fails.
@@ -215,7 +227,10 @@ impl Wire {
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => Fill::Nothing,
                 ErrorKind::Interrupted => Fill::Some,
-                _ => Fill::End,
+                _ => {
+                    self.was_reset = true;
+                    Fill::End
+                }
             },
         }
     }
@@ -233,21 +248,30 @@ enum Fill {
 
 /// One masked client frame.
 pub(crate) fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+    frame_with(opcode | if fin { 0x80 } else { 0 }, true, payload)
+}
+
+/// One frame with any first byte, masked or not.
+pub(crate) fn frame_with(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut bytes = vec![opcode | if fin { 0x80 } else { 0 }];
+    let mask_bit = if masked { 0x80 } else { 0 };
+    let mut bytes = vec![first];
     match payload.len() {
-        length @ 0..=125 => bytes.push(0x80 | length as u8),
+        length @ 0..=125 => bytes.push(mask_bit | length as u8),
         length @ 126..=0xffff => {
-            bytes.push(0x80 | 126);
+            bytes.push(mask_bit | 126);
             bytes.extend((length as u16).to_be_bytes());
         }
         length => {
-            bytes.push(0x80 | 127);
+            bytes.push(mask_bit | 127);
             bytes.extend((length as u64).to_be_bytes());
         }
     }
-    bytes.extend(MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    let mask = if masked { MASK } else { [0; 4] };
+    if masked {
+        bytes.extend(mask);
+    }
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     bytes
 }
 

@@ -1,0 +1,299 @@
+//! Plays the client's half of a recording to our server, and holds our half against the recorded one.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::accepted::{self, Ours};
+use super::comparison::{Bindings, Verdict};
+use super::recording::{Act, Event, Received, Recording, Sent};
+use crate::client::admin;
+use crate::server::Server;
+use crate::wire::{self, Wire};
+
+/// From so many milliseconds between two events on, the recording shows a rest, in which the server says nothing.
+const REST: f64 = 75.0;
+
+/// How the rests of a recording are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// A ping on every open WebSocket, whose pong must be the next frame: the server has then dealt with
+    /// everything that it was sent, and had nothing to say to it. Where nothing happens by time alone, this is all
+    /// that a rest can show.
+    Barriers,
+    /// As long as they were, for conversations in which time itself does something.
+    Recorded,
+}
+
+/// What is to come, and how a failure names it.
+#[derive(Debug)]
+struct Step {
+    name: String,
+    event: Event,
+    /// A header that our response lacks on purpose.
+    without_header: Option<&'static str>,
+}
+
+/// A conversation under way.
+#[derive(Debug)]
+struct Replay {
+    server: Server,
+    pace: Pace,
+    bindings: Bindings,
+    connections: HashMap<String, Connection>,
+    barriers: u32,
+    ticks: u32,
+}
+
+#[derive(Debug)]
+struct Connection {
+    wire: Wire,
+    /// The method of the request whose response is to come.
+    method: String,
+    /// Whether it is a WebSocket on which both sides may still send.
+    is_open: bool,
+}
+
+/// Plays a whole recording.
+pub(crate) fn play(file: &str, pace: Pace) {
+    play_scenes(file, pace, &[1]);
+}
+
+/// Plays the scenes of a recording, each to a server of its own, at the same time. A scene begins at each of
+/// these events; none may need what another has done.
+pub(crate) fn play_scenes(file: &str, pace: Pace, beginnings: &[u32]) {
+    let recording = Recording::read(file);
+    let ends = beginnings.iter().skip(1).map(|next| next - 1).chain([u32::MAX]);
+    thread::scope(|scope| {
+        let scenes = beginnings.iter().zip(ends).map(|(first, last)| {
+            let recording = &recording;
+            scope.spawn(move || play_events(recording, *first, last, pace))
+        });
+        let failures: Vec<_> =
+            scenes.collect::<Vec<_>>().into_iter().filter_map(|scene| scene.join().err()).collect();
+        if let Some(failure) = failures.into_iter().next() {
+            std::panic::resume_unwind(failure);
+        }
+    });
+}
+
+fn play_events(recording: &Recording, first: u32, last: u32, pace: Pace) {
+    let file = &recording.file;
+    let server = Server::start_with_log("transcripts", &[], &format!("transcripts-{file}-{first}"));
+    let bindings = Bindings::new(server.address.port());
+    let mut replay = Replay { server, pace, bindings, connections: HashMap::new(), barriers: 0, ticks: 0 };
+    let mut before = None;
+    for step in steps(recording).into_iter().filter(|step| (first..=last).contains(&step.event.number)) {
+        let rest = before.map_or(0.0, |before: f64| step.event.at - before);
+        before = Some(step.event.at);
+        if let Err(error) = replay.step(&step, rest) {
+            panic!(
+                "{file}: {}: {error}\n{:?}\nnotes before: {:?}",
+                step.name,
+                step.event,
+                notes(recording, &step)
+            );
+        }
+    }
+    if let Err(error) = replay.quiet(0.0) {
+        panic!("{file}: at its end: {error}");
+    }
+}
+
+/// The events of a recording, with our own answers where they differ on purpose.
+fn steps(recording: &Recording) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for event in &recording.events {
+        let Some(place) = accepted::at(&recording.file, event.number) else {
+            let name = format!("event {}", event.number);
+            steps.push(Step { name, event: event.clone(), without_header: None });
+            continue;
+        };
+        if event.number != *place.events.start() {
+            continue;
+        }
+        let name = format!("events {:?}, which differ on purpose", place.events);
+        for ours in place.ours {
+            let (event, without_header) = instead(recording, event, ours);
+            steps.push(Step { name: format!("{name}: {ours:?}"), event, without_header });
+        }
+    }
+    steps
+}
+
+fn instead(recording: &Recording, first: &Event, ours: &Ours) -> (Event, Option<&'static str>) {
+    let event = |connection: &str, received| {
+        let (number, at, connection) = (first.number, first.at, connection.to_owned());
+        Event { number, at, connection, act: Act::Received(received) }
+    };
+    let recorded = |number: u32| recording.events[number as usize - 1].clone();
+    match *ours {
+        Ours::Recorded(number) => (recorded(number), None),
+        Ours::Without(number, header) => (recorded(number), Some(header)),
+        Ours::Text(connection, text) => (event(connection, Received::Text(text.to_owned())), None),
+        Ours::Close(connection, code) => {
+            (event(connection, Received::Close(Some(code), String::new())), None)
+        }
+        Ours::Fin(connection) => (event(connection, Received::Fin), None),
+    }
+}
+
+/// What was noted of the connections that a failure may be about.
+fn notes<'a>(recording: &'a Recording, step: &Step) -> Option<&'a str> {
+    let before = recording.events.iter().filter(|event| event.number < step.event.number);
+    before.rev().find_map(|event| match &event.act {
+        Act::Note(text) => Some(text.as_str()),
+        Act::Sent(_) | Act::Received(_) => None,
+    })
+}
+
+impl Replay {
+    fn step(&mut self, step: &Step, rest: f64) -> Verdict {
+        let event = &step.event;
+        match &event.act {
+            Act::Received(received) => self.receive(&event.connection, received, step.without_header),
+            Act::Sent(sent) => {
+                self.rest(rest)?;
+                self.send(&event.connection, sent)
+            }
+            Act::Note(text) => {
+                self.rest(rest)?;
+                self.act(text)
+            }
+        }
+    }
+
+    fn rest(&mut self, rest: f64) -> Verdict {
+        if rest >= REST { self.quiet(rest) } else { Ok(()) }
+    }
+
+    /// Nothing may come on any connection.
+    fn quiet(&mut self, rest: f64) -> Verdict {
+        match self.pace {
+            Pace::Barriers => self.barrier(),
+            Pace::Recorded => {
+                thread::sleep(Duration::from_secs_f64(rest / 1000.0));
+                self.nothing_came()
+            }
+        }
+    }
+
+    fn barrier(&mut self) -> Verdict {
+        self.barriers += 1;
+        let payload = format!("barrier {}", self.barriers).into_bytes();
+        for (name, connection) in self.connections.iter_mut().filter(|(_, connection)| connection.is_open) {
+            connection.wire.send(wire::PING, &payload);
+            let got = connection.wire.receive();
+            if got != wire::Received::Pong(payload.clone()) {
+                return Err(format!(
+                    "before it, connection {name:?} should have been silent and said {got:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn nothing_came(&mut self) -> Verdict {
+        for (name, connection) in self.connections.iter_mut().filter(|(_, connection)| connection.is_open) {
+            if let Some(got) = connection.wire.receive_within(Duration::from_millis(1)) {
+                return Err(format!(
+                    "before it, connection {name:?} should have been silent and said {got:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Some notes say that something was done to the server.
+    fn act(&mut self, note: &str) -> Verdict {
+        match note {
+            "SIGTERM" => self.server.signal("TERM"),
+            "server process has ended" => {
+                let said = self.server.ended();
+                if !said.is_empty() {
+                    return Err(format!("it still said {said:?}"));
+                }
+            }
+            "server broadcasts tick on room:t" => {
+                let body = json!({"topic": "room:t", "event": "tick", "payload": {"i": self.ticks}});
+                self.ticks += 1;
+                if !admin(self.server.address, "/admin/broadcast", body) {
+                    return Err("the broadcast was refused".to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, name: &str, sent: &Sent) -> Verdict {
+        match sent {
+            Sent::Request { method, path, headers, body } => {
+                let bytes = self.request(method, path, headers, body)?;
+                let mut wire = Wire::open(self.server.address);
+                wire.write(&bytes);
+                let connection = Connection { wire, method: method.clone(), is_open: false };
+                self.connections.insert(name.to_owned(), connection);
+            }
+            Sent::Frame { opcode, fin, rsv, masked, payload } => {
+                let connection = self.connection(name)?;
+                let first = if *fin { 0x80 } else { 0 } | (rsv << 4) | opcode;
+                connection.is_open &= *opcode != wire::CLOSE;
+                // The recorded client sent a close frame at the end also where the server had gone before.
+                connection.wire.write_if_open(&wire::frame_with(first, *masked, payload));
+            }
+            Sent::End => {
+                let connection = self.connection(name)?;
+                connection.is_open = false;
+                connection.wire.end();
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of a request: as they were, but for the port and for what the server makes up.
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: &str,
+    ) -> Result<Vec<u8>, String> {
+        let mut head = format!("{method} {} HTTP/1.1\r\n", self.bindings.translate(path)?);
+        for (name, value) in headers {
+            head += &format!("{name}: {}\r\n", self.bindings.translate(value)?);
+        }
+        Ok(format!("{head}\r\n{body}").into_bytes())
+    }
+
+    fn receive(&mut self, name: &str, expected: &Received, without_header: Option<&str>) -> Verdict {
+        let Received::Response { status, headers, body } = expected else {
+            return self.receive_frame(name, expected);
+        };
+        let connection = self.connection(name)?;
+        let got = connection.wire.read_response(&connection.method);
+        connection.is_open = got.status == 101;
+        let mut headers = headers.clone();
+        headers.retain(|(header, _)| without_header != Some(header.as_str()));
+        self.bindings.compare_response(*status, &headers, body, &got)
+    }
+
+    fn receive_frame(&mut self, name: &str, expected: &Received) -> Verdict {
+        let connection = self.connection(name)?;
+        let got = connection.wire.receive();
+        if matches!(got, wire::Received::Close(_) | wire::Received::End) {
+            connection.is_open = false;
+        }
+        if got == wire::Received::End && connection.wire.was_reset() {
+            return Err("the TCP connection was reset".to_owned());
+        }
+        let verdict = self.bindings.compare_frame(expected, &got);
+        verdict.map_err(|error| format!("{error}; got {got:?}"))
+    }
+
+    fn connection(&mut self, name: &str) -> Result<&mut Connection, String> {
+        self.connections.get_mut(name).ok_or_else(|| format!("there is no connection {name:?}"))
+    }
+}
