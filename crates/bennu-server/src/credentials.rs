@@ -115,16 +115,16 @@ impl<A: ?Sized> fmt::Debug for RenewRequest<A> {
 /// An accepted renewal: what the new credential says.
 #[derive(Debug, Clone)]
 pub struct Renewed {
-    expires_at: SystemTime,
+    expires_at: Option<SystemTime>,
     issued_at: Option<SystemTime>,
     id: Option<Topic>,
 }
 
 impl Renewed {
-    /// The connection's credential now expires at this moment.
+    /// The connection's credential now expires at this moment, or never.
     #[must_use]
-    pub fn until(expires_at: SystemTime) -> Self {
-        Renewed { expires_at, issued_at: None, id: None }
+    pub fn until(expires_at: impl Into<Option<SystemTime>>) -> Self {
+        Renewed { expires_at: expires_at.into(), issued_at: None, id: None }
     }
 
     /// The id for which the new credential was issued, made as `connect` makes it. It must be
@@ -136,8 +136,8 @@ impl Renewed {
 
     /// When the new credential was issued; see [`Connected::issued_at`](crate::Connected::issued_at).
     #[must_use]
-    pub fn issued_at(self, at: SystemTime) -> Self {
-        Renewed { issued_at: Some(at), ..self }
+    pub fn issued_at(self, at: impl Into<Option<SystemTime>>) -> Self {
+        Renewed { issued_at: at.into(), ..self }
     }
 }
 
@@ -256,10 +256,10 @@ impl Credentials {
         if renewed.id.as_ref() != id {
             return Err(Refusal::reason("the token is not for this connection"));
         }
-        if renewed.expires_at <= now.wall {
+        if renewed.expires_at.is_some_and(|at| at <= now.wall) {
             return Err(Refusal::reason("expired"));
         }
-        self.expiry = Expiry::renewed(renewed.expires_at, options, now);
+        self.expiry = renewed.expires_at.map_or(Expiry::NEVER, |at| Expiry::renewed(at, options, now));
         Ok(expires_in(renewed.expires_at, now.wall))
     }
 }
@@ -299,7 +299,7 @@ pub(crate) fn answer(verdict: Result<Payload, Refusal>) -> (Status, Payload) {
 /// It is told the time and asks no clock.
 #[derive(Debug)]
 struct Expiry {
-    expires_at: SystemTime,
+    expires_at: Option<SystemTime>,
     /// When to tell the client, until that is done.
     notice_at: Option<SystemTime>,
     /// When to close, if ever.
@@ -308,10 +308,13 @@ struct Expiry {
 }
 
 impl Expiry {
+    const NEVER: Expiry = Expiry { expires_at: None, notice_at: None, end_at: None, deadline: None };
+
     fn new(expires_at: SystemTime, options: &SocketOptions, now: Now) -> Self {
         let notice = options.expiry_notice;
         let notice_at = (!notice.is_zero()).then(|| expires_at.checked_sub(notice).unwrap_or(UNIX_EPOCH));
-        let mut expiry = Expiry { expires_at, notice_at, end_at: options.end_of(expires_at), deadline: None };
+        let end_at = options.end_of(expires_at);
+        let mut expiry = Expiry { expires_at: Some(expires_at), notice_at, end_at, deadline: None };
         expiry.arm(now);
         expiry
     }
@@ -357,12 +360,112 @@ fn token(payload: &Payload) -> Option<Box<str>> {
     token.or(access_token)
 }
 
-/// Whole seconds, rounded down, so that a client is never late.
-fn expires_in(expires_at: SystemTime, now: SystemTime) -> Payload {
-    let left = expires_at.duration_since(now).unwrap_or_default();
-    json_object(&json!({ "expires_in": left.as_secs() }))
+/// Whole seconds, rounded down, so that a client is never late; null for never.
+fn expires_in(expires_at: Option<SystemTime>, now: SystemTime) -> Payload {
+    let left = expires_at.map(|at| at.duration_since(now).unwrap_or_default().as_secs());
+    json_object(&json!({ "expires_in": left }))
 }
 
 fn json_object(value: &serde_json::Value) -> Payload {
     Payload::Json(value.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An expiry that is told of both clocks, from 0 on, in seconds.
+    struct Run {
+        expiry: Expiry,
+        start: Instant,
+    }
+
+    impl Run {
+        fn at(&self, monotonic: u64, wall: u64) -> Now {
+            now(self.start, monotonic, wall)
+        }
+
+        /// Calls at each deadline until nothing is left to come, and says what happened when.
+        fn all(&mut self) -> Vec<(u64, &'static str)> {
+            let mut seen = Vec::new();
+            while let Some(deadline) = self.expiry.deadline {
+                let seconds = (deadline - self.start).as_secs();
+                match self.expiry.handle_timeout(self.at(seconds, seconds)) {
+                    None => {}
+                    Some(Due::Notice(_)) => seen.push((seconds, "notice")),
+                    Some(Due::End) => seen.push((seconds, "end")),
+                }
+            }
+            seen
+        }
+    }
+
+    fn now(start: Instant, monotonic: u64, wall: u64) -> Now {
+        let (monotonic, wall) = (Duration::from_secs(monotonic), Duration::from_secs(wall));
+        Now { monotonic: start + monotonic, wall: UNIX_EPOCH + wall }
+    }
+
+    fn time(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn options(notice: u64, at_expiry: AtExpiry) -> SocketOptions {
+        SocketOptions::default().expiry_notice(Duration::from_secs(notice)).at_expiry(at_expiry)
+    }
+
+    #[test]
+    fn notice_and_end_come_once_and_in_time() {
+        let grace = AtExpiry::DisconnectAfter(Duration::from_secs(5));
+        for (name, expires, notice, at_expiry, expected) in [
+            ("usual", 300, 60, AtExpiry::Disconnect, &[(240, "notice"), (300, "end")][..]),
+            ("no notice", 300, 0, AtExpiry::Disconnect, &[(300, "end")]),
+            ("short", 30, 60, AtExpiry::Disconnect, &[(0, "notice"), (30, "end")]),
+            ("grace", 300, 60, grace, &[(240, "notice"), (305, "end")]),
+            ("kept", 300, 60, AtExpiry::Keep, &[(240, "notice")]),
+            ("kept without notice", 300, 0, AtExpiry::Keep, &[]),
+        ] {
+            let start = Instant::now();
+            let options = options(notice, at_expiry);
+            let expiry = Expiry::new(time(expires), &options, now(start, 0, 0));
+            assert_eq!(Run { expiry, start }.all(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn after_a_renewal_half_of_the_time_passes_before_the_notice() {
+        for (expires, notice, expected) in [
+            (300, 60, &[(240, "notice"), (300, "end")][..]),
+            (100, 60, &[(50, "notice"), (100, "end")]),
+            (30, 60, &[(15, "notice"), (30, "end")]),
+            (30, 0, &[(30, "end")]),
+        ] {
+            let start = Instant::now();
+            let options = options(notice, AtExpiry::Disconnect);
+            let expiry = Expiry::renewed(time(expires), &options, now(start, 0, 0));
+            assert_eq!(Run { expiry, start }.all(), expected, "{expires} s");
+        }
+    }
+
+    #[test]
+    fn the_time_of_day_is_looked_at_every_minute() {
+        let start = Instant::now();
+        let options = options(60, AtExpiry::Disconnect);
+        let mut run = Run { expiry: Expiry::new(time(10_000), &options, now(start, 0, 0)), start };
+        assert_eq!(run.expiry.deadline, Some(start + RECHECK));
+        assert_eq!(run.expiry.handle_timeout(run.at(59, 20_000)), None, "not yet");
+        assert_eq!(
+            run.expiry.handle_timeout(run.at(60, 20_000)),
+            Some(Due::End),
+            "the clock was put forward"
+        );
+        assert_eq!(run.expiry.deadline, None);
+    }
+
+    #[test]
+    fn times_that_no_clock_reaches_do_no_harm() {
+        let start = Instant::now();
+        let options = options(u64::MAX, AtExpiry::DisconnectAfter(Duration::MAX));
+        let mut run = Run { expiry: Expiry::new(time(1_000), &options, now(start, 0, 0)), start };
+        assert_eq!(run.all(), [(0, "notice")], "a grace without end is no end");
+    }
 }

@@ -256,17 +256,18 @@ impl<A> Connected<A> {
     /// Says when the credential was issued, so that [`Endpoint::revoke`](crate::Endpoint::revoke) can tell
     /// it from those issued later. Without it a revoked id cannot connect at all.
     #[must_use]
-    pub fn issued_at(self, at: SystemTime) -> Self {
-        Connected { issued_at: Some(at), ..self }
+    pub fn issued_at(self, at: impl Into<Option<SystemTime>>) -> Self {
+        Connected { issued_at: at.into(), ..self }
     }
 
     /// Says until when the credential holds. The client is told before
     /// ([`SocketOptions::expiry_notice`](crate::SocketOptions::expiry_notice)), may bring a new one
     /// ([`Socket::renew`]), and is disconnected then, unless
-    /// [`SocketOptions::at_expiry`](crate::SocketOptions::at_expiry) says otherwise. A moment of the past refuses with 403.
+    /// [`SocketOptions::at_expiry`](crate::SocketOptions::at_expiry) says otherwise. A moment of the past refuses with 403;
+    /// `None` is a credential that never expires, as when this is not called.
     #[must_use]
-    pub fn expires_at(self, at: SystemTime) -> Self {
-        Connected { expires_at: Some(at), ..self }
+    pub fn expires_at(self, at: impl Into<Option<SystemTime>>) -> Self {
+        Connected { expires_at: at.into(), ..self }
     }
 }
 

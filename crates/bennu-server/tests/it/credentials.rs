@@ -117,15 +117,10 @@ impl Socket for TokenSocket {
         if token.starts_with("held:") {
             self.gate.notified().await;
         }
-        let mut connected = Connected::new(token.to_owned());
-        if let Some(id) = claims.id {
-            connected = connected.with_id(id);
-        }
-        if let Some(at) = claims.issued_at {
-            connected = connected.issued_at(at);
-        }
-        Ok(match claims.expires_at {
-            Some(at) => connected.expires_at(at),
+        let connected = Connected::new(token.to_owned());
+        let connected = connected.issued_at(claims.issued_at).expires_at(claims.expires_at);
+        Ok(match claims.id {
+            Some(id) => connected.with_id(id),
             None => connected,
         })
     }
@@ -142,12 +137,9 @@ impl Socket for TokenSocket {
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
         let claims = read(token)?;
-        let mut renewed = Renewed::until(claims.expires_at.ok_or(Refusal::Unauthorized)?);
-        if let Some(id) = claims.id {
-            renewed = renewed.with_id(id);
-        }
-        Ok(match claims.issued_at {
-            Some(at) => renewed.issued_at(at),
+        let renewed = Renewed::until(claims.expires_at).issued_at(claims.issued_at);
+        Ok(match claims.id {
+            Some(id) => renewed.with_id(id),
             None => renewed,
         })
     }
@@ -413,6 +405,18 @@ async fn a_renewal_for_a_shorter_time_brings_the_end_forward() {
     assert_eq!(renew(&mut client, &token("u:1", 0, 10)).await, ok(10));
     served.pass(10).await;
     assert_eq!(client.closed().await, CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_may_be_for_ever() {
+    let served = Served::new(SocketOptions::default());
+    let mut client = connect(&served, &token("u:1", 0, 100)).await.unwrap();
+    let expected = json!({ "status": "ok", "response": { "expires_in": null } });
+    assert_eq!(renew(&mut client, "u:1/0/-").await, expected);
+    served.pass(10_000).await;
+    client.hears_nothing().await;
+    // And it may end again.
+    assert_eq!(renew(&mut client, &token("u:1", 10_000, 10_011)).await, ok(10));
 }
 
 #[tokio::test(start_paused = true)]
