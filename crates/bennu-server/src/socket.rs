@@ -43,6 +43,35 @@ pub trait Socket: Send + Sync + 'static {
     /// `{"token": "…"}` or `{"access_token": "…"}`; it is answered ok with `{"expires_in": seconds}`, or error
     /// with the refusal's text as `reason`, which leaves the connection as it was. While this waits,
     /// channels go on. By default it refuses.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use bennu_server::{ConnectRequest, Connected, Refusal, RenewRequest, Renewed, Socket};
+    /// # struct Login { user: u64, issued_at: SystemTime, expires_at: SystemTime }
+    /// # struct Logins;
+    /// # impl Logins { fn verify(&self, token: Option<&str>) -> Result<Login, Refusal> { Err(Refusal::Unauthorized) } }
+    /// struct UserSocket(Logins);
+    ///
+    /// impl Socket for UserSocket {
+    ///     type Assigns = u64;
+    ///
+    ///     async fn connect(&self, request: &ConnectRequest) -> Result<Connected<u64>, Refusal> {
+    ///         let login = self.0.verify(request.params().text("token"))?;
+    ///         Ok(Connected::new(login.user)
+    ///             .with_id(format!("user_socket:{}", login.user))
+    ///             .issued_at(login.issued_at)
+    ///             .expires_at(login.expires_at))
+    ///     }
+    ///
+    ///     async fn renew(&self, request: &RenewRequest<u64>) -> Result<Renewed, Refusal> {
+    ///         let login = self.0.verify(Some(request.token()))?;
+    ///         // Another user's token makes another id, and the connection refuses it.
+    ///         Ok(Renewed::until(login.expires_at)
+    ///             .with_id(format!("user_socket:{}", login.user))
+    ///             .issued_at(login.issued_at))
+    ///     }
+    /// }
+    /// ```
     fn renew(
         &self,
         request: &RenewRequest<Self::Assigns>,

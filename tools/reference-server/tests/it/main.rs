@@ -7,6 +7,7 @@ mod binary;
 mod channel;
 mod client;
 mod command_line;
+mod credentials;
 mod handshake;
 mod isolation;
 mod join_refs;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -30,11 +31,16 @@ fn phoenix_1_5_14_runs_the_scenario() {
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
-#[expect(clippy::print_stdout, reason = "the steps of the scenario are the test's output")]
 fn run(package: &str, version: &str) {
-    let scenario = Path::new(CLIENTS).join("scenario.mjs");
+    run_script("scenario.mjs", package, version, clients());
+}
+
+/// Runs a script of this folder with one of the packages against the server at `address`.
+#[expect(clippy::print_stdout, reason = "the steps of the script are the test's output")]
+pub(crate) fn run_script(script: &str, package: &str, version: &str, address: SocketAddr) {
+    let script = Path::new(CLIENTS).join(script);
     let mut node = Command::new("node");
-    node.arg(scenario).args([package, &clients().to_string()]).current_dir(packages());
+    node.arg(script).args([package, &address.to_string()]).current_dir(packages());
     let output = output(&mut node);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{text}{}", String::from_utf8_lossy(&output.stderr));
