@@ -45,6 +45,7 @@
 //! - [`PubSub`]: typed messages between tasks, channels and workers.
 //! - [`presence`]: who is online.
 //! - [`token`]: tokens and sessions, as `Phoenix.Token` and `Plug.Session` make them.
+//! - [`typed`]: channels whose events are types, and TypeScript and AsyncAPI from them.
 //! - [`axum`]: mounting in axum or tower.
 
 /// Mounting in axum or any tower service.
@@ -66,6 +67,11 @@ pub mod token {
         SignError, SignOptions, Term, TermError, ToTerm, TokenError, Tokens, Verified, VerifyOptions, csrf,
         term,
     };
+}
+
+/// Channels whose events are types, and the contract for clients that comes from them.
+pub mod typed {
+    pub use bennu_typed::*;
 }
 
 pub use bytes::Bytes;
@@ -91,5 +97,6 @@ pub mod prelude {
         Context, Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence,
         PubSub, Refusal, RenewRequest, Renewed, Socket, SocketOptions, SocketRef, Status, StopReason,
         TerminateReason, Topic, presence,
+        typed::{Answer, AnswerResult, ClientEvents, ServerEvents, Typed, TypedChannel, TypedContext},
     };
 }

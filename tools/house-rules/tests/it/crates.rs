@@ -10,6 +10,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bennu-presence", &["bennu-protocol", "bennu-pubsub"]),
     ("bennu-server", &["bennu-protocol", "bennu-pubsub", "bennu-token"]),
     ("bennu-server-axum", &["bennu-server"]),
+    ("bennu-macros", &[]),
+    ("bennu-typed", &["bennu-macros", "bennu-protocol", "bennu-server"]),
     ("bennu-testkit", &["bennu-protocol", "bennu-pubsub", "bennu-server"]),
     (
         "bennu",
@@ -20,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "bennu-server",
             "bennu-server-axum",
             "bennu-token",
+            "bennu-typed",
         ],
     ),
     ("sound-forge-audio", &[]),
