@@ -1,3 +1,4 @@
 //! What someone hostile tries, by the numbers of the team's list of attack cases.
 
 mod credentials;
+mod protocol;
