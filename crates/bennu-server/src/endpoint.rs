@@ -256,7 +256,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// What tells the time of day, by which credentials expire and are revoked; the system's clock by default.
+    /// What tells the time of day, by which tokens age and credentials expire and are revoked; the system's clock by default.
     /// For tests that own the time.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
@@ -296,11 +296,13 @@ impl EndpointBuilder {
             }
             mounts.push(Arc::new(mount));
         }
+        let secret = self.secret.unwrap_or_else(SecretKeyBase::random);
+        let clock = self.clock.clone();
         Ok(Endpoint(Arc::new(Inner {
+            tokens: Tokens::with_clock(secret, move || clock.now()),
             revocations: Revocations::new(self.pubsub.clone(), self.revocation_memory, self.clock.clone()),
             clock: self.clock,
             pubsub: self.pubsub,
-            tokens: Tokens::new(self.secret.unwrap_or_else(SecretKeyBase::random)),
             host: self.host,
             mounts,
             connections: Connections::default(),

@@ -1,7 +1,6 @@
 //! Keys, derived from the secret for one purpose each.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -123,12 +122,6 @@ impl KeyRing {
         }
         keys.insert(id, key.clone());
         key
-    }
-}
-
-impl fmt::Debug for KeyRing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyRing(..)")
     }
 }
 

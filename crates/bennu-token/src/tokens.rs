@@ -1,5 +1,6 @@
 //! Tokens: data with an age, signed or encrypted.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,16 +21,27 @@ const DEFAULT_MAX_AGE: u64 = 86_400;
 ///
 /// A *salt* names what a token is for, such as `user socket`; it is no secret, and a
 /// token made for one salt is invalid for every other.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[doc(alias = "Phoenix.Token")]
 #[doc(alias = "Plug.Crypto")]
-pub struct Tokens(Arc<KeyRing>);
+pub struct Tokens(Arc<Inner>);
+
+struct Inner {
+    keys: KeyRing,
+    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+}
 
 impl Tokens {
     /// Tokens of this secret.
     #[must_use]
     pub fn new(secret: SecretKeyBase) -> Self {
-        Tokens(Arc::new(KeyRing::new(secret)))
+        Self::with_clock(secret, SystemTime::now)
+    }
+
+    /// Tokens whose age is measured by this clock, for programs that bring their own and for tests.
+    #[must_use]
+    pub fn with_clock(secret: SecretKeyBase, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Tokens(Arc::new(Inner { keys: KeyRing::new(secret), clock: Box::new(clock) }))
     }
 
     /// A token that anyone can read and nobody can change, valid for a day.
@@ -52,7 +64,7 @@ impl Tokens {
         data: &T,
         options: &SignOptions,
     ) -> Result<String, SignError> {
-        let message = options.message(data.to_term()?)?;
+        let message = options.message(data.to_term()?, &self.0.clock)?;
         Ok(signature::sign(&message, &self.key(salt, &options.key)))
     }
 
@@ -83,7 +95,7 @@ impl Tokens {
     ) -> Result<Verified<T>, TokenError> {
         let token = token.into().ok_or(TokenError::Missing)?;
         let message = signature::verify(token, &self.key(salt, &options.key)).ok_or(TokenError::Invalid)?;
-        options.read(&message)
+        options.read(&message, &self.0.clock)
     }
 
     /// A token that nobody can read or change, valid for a day.
@@ -106,7 +118,7 @@ impl Tokens {
         data: &T,
         options: &SignOptions,
     ) -> Result<String, SignError> {
-        let message = options.message(data.to_term()?)?;
+        let message = options.message(data.to_term()?, &self.0.clock)?;
         encryption::encrypt(&message, &self.key(salt, &options.key)).ok_or(SignError::KeyLength)
     }
 
@@ -138,11 +150,17 @@ impl Tokens {
         let token = token.into().ok_or(TokenError::Missing)?;
         let key = self.key(salt, &options.key);
         let message = encryption::decrypt(token, &key, b"").ok_or(TokenError::Invalid)?;
-        options.read(&message)
+        options.read(&message, &self.0.clock)
     }
 
     pub(crate) fn key(&self, salt: &str, options: &KeyOptions) -> Key {
-        self.0.key(salt, options)
+        self.0.keys.key(salt, options)
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens(..)")
     }
 }
 
@@ -246,7 +264,7 @@ impl SignOptions {
         Self::default()
     }
 
-    /// When the token begins to age; now by default. Milliseconds count, finer parts do not.
+    /// When the token begins to age; now, by the clock of the [`Tokens`], by default. Milliseconds count, finer parts do not.
     #[must_use]
     pub fn signed_at(self, time: SystemTime) -> Self {
         SignOptions { signed_at: Some(time), ..self }
@@ -270,8 +288,8 @@ impl SignOptions {
         SignOptions { key, ..self }
     }
 
-    fn message(&self, data: Term) -> Result<Vec<u8>, TermError> {
-        let signed_at = unix_ms(self.signed_at.unwrap_or_else(SystemTime::now));
+    fn message(&self, data: Term, clock: impl Fn() -> SystemTime) -> Result<Vec<u8>, TermError> {
+        let signed_at = unix_ms(self.signed_at.unwrap_or_else(clock));
         let term = Term::Tuple(vec![data, signed_at.into(), self.max_age.to_term()]);
         if self.compressed { term.encode_compressed() } else { term.encode() }
     }
@@ -298,7 +316,7 @@ impl VerifyOptions {
         VerifyOptions { max_age: Some(max_age.into()), ..self }
     }
 
-    /// The time at which its age is looked at; the system's by default. For tests.
+    /// The time at which its age is looked at; now, by the clock of the [`Tokens`], by default.
     #[must_use]
     pub fn now(self, time: SystemTime) -> Self {
         VerifyOptions { now: Some(time), ..self }
@@ -310,10 +328,14 @@ impl VerifyOptions {
         VerifyOptions { key, ..self }
     }
 
-    fn read<T: FromTerm>(&self, message: &[u8]) -> Result<Verified<T>, TokenError> {
+    fn read<T: FromTerm>(
+        &self,
+        message: &[u8],
+        clock: impl Fn() -> SystemTime,
+    ) -> Result<Verified<T>, TokenError> {
         let dated = Dated::from_term(Term::decode(message)?)?;
         let max_age = self.max_age.map_or(dated.max_age, Age::from);
-        let now = unix_ms(self.now.unwrap_or_else(SystemTime::now));
+        let now = unix_ms(self.now.unwrap_or_else(clock));
         let expires_at = max_age.check(dated.signed_at, now)?;
         Ok(Verified {
             data: T::from_term(dated.data)?,

@@ -1,5 +1,7 @@
 //! Section 18.8 of the channels specification: checks 138 to 140.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bennu_token::{
@@ -311,7 +313,20 @@ fn secrets_are_long_enough_and_never_shown() {
     let tokens = Tokens::new(secret.clone());
     tokens.sign("s", &1).unwrap();
     let shown = format!("{secret:?} {tokens:?}");
-    assert_eq!(shown, "SecretKeyBase(..) Tokens(KeyRing(..))");
+    assert_eq!(shown, "SecretKeyBase(..) Tokens(..)");
     let token = Tokens::new(SecretKeyBase::random()).sign("s", &1).unwrap();
     assert_eq!(Tokens::new(SecretKeyBase::random()).verify::<u64>("s", &*token), Err(TokenError::Invalid));
+}
+
+#[test]
+fn a_clock_of_ones_own_is_what_ages_are_measured_by() {
+    let clock = Arc::new(AtomicU64::new(1_000_000));
+    let told = clock.clone();
+    let tokens = Tokens::with_clock(SecretKeyBase::random(), move || at(told.load(Ordering::Relaxed)));
+    let token = tokens.sign("s", &1).unwrap();
+    assert_eq!(tokens.verify::<u64>("s", &*token).unwrap().signed_at, at(1_000_000));
+    clock.fetch_add(86_400_000, Ordering::Relaxed);
+    assert!(tokens.verify::<u64>("s", &*token).is_ok());
+    clock.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(tokens.verify::<u64>("s", &*token), Err(TokenError::Expired));
 }

@@ -1,4 +1,5 @@
 //! What someone hostile tries, by the numbers of the team's list of attack cases.
 
 mod credentials;
+mod handshake;
 mod protocol;
