@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sound-forge", &["bennu", "sound-forge-audio"]),
     ("reference-server", &["bennu"]),
     ("chat", &["bennu"]),
+    ("rooms", &["bennu"]),
     ("house-rules", &[]),
 ];
 

@@ -1,0 +1,88 @@
+//! Rooms for members only: the Phoenix Channels tutorial as a running program.
+//!
+//! ```sh
+//! cargo run -p rooms -- --dev      # then open http://127.0.0.1:4002 twice
+//! ```
+//!
+//! Read it in this order: [`UserSocket`] decides who connects, [`RoomChannel`] is a room and
+//! [`NotificationChannel`] what concerns one user; [`Chat`] is what they talk about, [`digest`] a task that broadcasts by
+//! itself, and [`web`] the page and the actions of an administrator.
+//!
+//! Everything is in memory and ends with the process, and anyone may log in as any of the sample
+//! users: this is an example of sockets, not of accounts.
+
+pub mod chat;
+pub mod digest;
+mod notification_channel;
+mod room_channel;
+mod user_socket;
+pub mod web;
+
+use std::time::Duration;
+
+use bennu::prelude::*;
+use bennu::token::{SecretKeyBase, Tokens};
+
+pub use chat::Chat;
+pub use notification_channel::NotificationChannel;
+pub use room_channel::RoomChannel;
+pub use user_socket::{CurrentUser, UserSocket, socket_id};
+
+/// The folder with the npm packages of the page, which the build fetched.
+pub const PACKAGES: &str = env!("PACKAGES");
+
+/// Whose pages may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// Those of the site alone.
+    Site,
+    /// Those of this machine as well, for development.
+    SiteAndLocal,
+}
+
+/// The socket's options: every line of the tutorial's but `compress`.
+///
+/// # Panics
+///
+/// Never: the origins are constants.
+#[must_use]
+pub fn socket_options(pages: Pages) -> SocketOptions {
+    let site = ["//myapp.com", "//www.myapp.com"];
+    let local: &[&str] = match pages {
+        Pages::Site => &[],
+        Pages::SiteAndLocal => &["//localhost", "//127.0.0.1"],
+    };
+    let origins = CheckOrigin::list(site.into_iter().chain(local.iter().copied()));
+    // Long polling is off unless it is asked for.
+    SocketOptions::default()
+        .timeout(Duration::from_secs(45))
+        .check_origin(origins.expect("the origins have hosts"))
+        .origin_hint("on your own machine, run with --dev")
+}
+
+/// The endpoint with the socket and its channels.
+///
+/// # Errors
+///
+/// None in practice: the patterns are constants.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, in which presence runs a task.
+pub fn endpoint(chat: &Chat, secret: SecretKeyBase, pages: Pages) -> Result<Endpoint, bennu::BuildError> {
+    let pubsub = PubSub::local();
+    let names = chat.clone();
+    let presence = Presence::builder(pubsub.clone())
+        .fetch(move |_, presences| {
+            let presences = names.with_names(presences);
+            async { presences }
+        })
+        .build();
+    let socket = UserSocket { chat: chat.clone(), tokens: Tokens::new(secret.clone()), presence };
+    let channels =
+        Channels::new().channel::<RoomChannel>("room:*").channel::<NotificationChannel>("notifications:*");
+    Endpoint::builder(pubsub)
+        .secret_key_base(secret)
+        .socket("/socket", socket, channels, socket_options(pages))
+        .build()
+}
