@@ -12,6 +12,33 @@ use crate::event::ServerEvents;
 /// A [`Context`] that sends the events of a channel's [`Out`](TypedChannel::Out), and none other.
 ///
 /// All else is the context's: `topic`, `assigns`, `endpoint`, `handle`, `subscribe`.
+///
+/// ```
+/// # use bennu::typed::{ServerEvents, TypedChannel, TypedContext};
+/// # #[derive(ServerEvents)] enum RoomOut { Typing { name: String } }
+/// # #[derive(ServerEvents)] enum LobbyOut { Opened }
+/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::EncodeError> {
+///     cx.broadcast_from(RoomOut::Typing { name: "ada".to_owned() })
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use bennu::typed::{ServerEvents, TypedChannel, TypedContext};
+/// # #[derive(ServerEvents)] enum RoomOut { Typing { name: String } }
+/// # #[derive(ServerEvents)] enum LobbyOut { Opened }
+/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::EncodeError> {
+///     cx.broadcast_from(LobbyOut::Opened) // of another channel
+/// }
+/// ```
+///
+/// ```compile_fail,E0061
+/// # use bennu::typed::{ServerEvents, TypedChannel, TypedContext};
+/// # #[derive(ServerEvents)] enum RoomOut { Typing { name: String } }
+/// # #[derive(ServerEvents)] enum LobbyOut { Opened }
+/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::EncodeError> {
+///     cx.broadcast_from("typing", "ada") // untyped
+/// }
+/// ```
 pub struct TypedContext<'a, C: TypedChannel> {
     untyped: &'a mut Context<C::Assigns>,
 }

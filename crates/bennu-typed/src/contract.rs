@@ -87,7 +87,7 @@ pub(crate) struct Settled<'a> {
     pub(crate) schemas: BTreeMap<String, Value>,
 }
 
-/// A committed contract is not what the types say.
+/// A committed contract is not what the types say, or cannot be kept.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ContractError {
@@ -100,6 +100,14 @@ pub enum ContractError {
         file: PathBuf,
         /// The first line that differs, from 1.
         line: usize,
+    },
+    /// A server event has a payload that version 2 of the protocol cannot carry.
+    #[error("the payload of {event:?} from {channel} is not always a JSON object or bytes")]
+    NotAnObject {
+        /// The channel's name in the contract.
+        channel: String,
+        /// The event.
+        event: &'static str,
     },
     /// A file cannot be read.
     #[error("{} cannot be read", file.display())]
@@ -182,8 +190,17 @@ impl Contract {
     ///
     /// # Errors
     ///
-    /// [`ContractError`] names the first file that is stale or cannot be read.
+    /// [`ContractError`] names the first file that is stale or cannot be read, or a server event
+    /// whose payload clients cannot get.
     pub fn check(&self, folder: impl AsRef<Path>) -> Result<(), ContractError> {
+        let settled = self.settled();
+        for channel in &settled.channels {
+            let mut events = channel.server_events.iter();
+            if let Some(event) = events.find(|event| !event.payload.is_object(&settled.schemas)) {
+                let channel = channel.name.clone();
+                return Err(ContractError::NotAnObject { channel, event: event.name });
+            }
+        }
         for (name, text) in self.files() {
             let file = folder.as_ref().join(name);
             let committed = match fs::read_to_string(&file) {

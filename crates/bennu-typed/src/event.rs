@@ -49,6 +49,31 @@ use crate::schemas::Schemas;
 /// ```
 ///
 /// A variant without fields ignores its payload; one with named fields is an object with these members.
+///
+/// A handler matches on it, and an event that was forgotten does not compile:
+///
+/// ```
+/// # use bennu::typed::{Answer, AnswerResult, ClientEvents};
+/// # #[derive(ClientEvents)]
+/// # enum RoomIn { TypingStart, TypingStop }
+/// fn handle(event: RoomIn) -> AnswerResult {
+///     match event {
+///         RoomIn::TypingStart => Answer::no_reply(),
+///         RoomIn::TypingStop => Answer::no_reply(),
+///     }
+/// }
+/// ```
+///
+/// ```compile_fail,E0004
+/// # use bennu::typed::{Answer, AnswerResult, ClientEvents};
+/// # #[derive(ClientEvents)]
+/// # enum RoomIn { TypingStart, TypingStop }
+/// fn handle(event: RoomIn) -> AnswerResult {
+///     match event {
+///         RoomIn::TypingStart => Answer::no_reply(),
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no enum of client events",
     note = "write `#[derive(ClientEvents)]` in front of it, or use `NoEvents`"

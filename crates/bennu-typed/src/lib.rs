@@ -79,12 +79,18 @@
 //! # let _: Channels<()> = channels;
 //! ```
 
+/// The examples of the guide are compiled with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/typed-channels.md")]
+struct Guide;
+
 mod asyncapi;
 mod channel;
 mod context;
 mod contract;
 mod event;
 mod payload;
+mod presence;
 mod rejection;
 mod reply;
 mod schemas;
@@ -99,6 +105,7 @@ pub use context::TypedContext;
 pub use contract::{Contract, ContractError};
 pub use event::{ClientEvents, EventEntry, Events, NoEvents, ServerEvents};
 pub use payload::{Binary, Empty, FromMessage, IntoMessage, Shape};
+pub use presence::{PresenceDiff, PresenceState};
 pub use rejection::{Rejection, parse};
 pub use reply::{Answer, AnswerResult, LaterReply, Reply};
 pub use schemas::Schemas;

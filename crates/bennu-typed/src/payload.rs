@@ -1,13 +1,16 @@
 //! What types are on the wire.
 
+use std::collections::BTreeMap;
+
 use bennu_protocol::{EncodeError, Payload};
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::rejection::{Rejection, parse};
-use crate::schemas::Schemas;
+use crate::schemas::{Schemas, reference};
 
 /// What can be read from a client's message: any type that derives serde's `Deserialize` and
 /// schemars' `JsonSchema`, [`Binary`], or [`Empty`].
@@ -57,7 +60,35 @@ pub(crate) enum Kind {
     /// Bytes.
     Binary,
     /// JSON, with its schema.
-    Json(serde_json::Value),
+    Json(Value),
+}
+
+impl Shape {
+    /// Whether version 2 of the protocol carries it in a push: it is bytes, or, as far as its schema tells, always an object.
+    pub(crate) fn is_object(&self, schemas: &BTreeMap<String, Value>) -> bool {
+        match &self.0 {
+            Kind::Empty | Kind::Binary => true,
+            Kind::Json(schema) => is_object(schema, schemas),
+        }
+    }
+}
+
+fn is_object(schema: &Value, schemas: &BTreeMap<String, Value>) -> bool {
+    if let Some(name) = reference(schema) {
+        return schemas.get(&name).is_none_or(|schema| is_object(schema, schemas));
+    }
+    let parts = |key: &str| schema.get(key).and_then(Value::as_array);
+    if let Some(values) = parts("enum") {
+        return values.iter().all(Value::is_object);
+    }
+    if let Some(alternatives) = parts("oneOf").or_else(|| parts("anyOf")) {
+        return alternatives.iter().all(|schema| is_object(schema, schemas));
+    }
+    match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().all(|kind| kind == "object"),
+        Some(kind) => kind == "object",
+        None => schema.get("const").is_none_or(Value::is_object),
+    }
 }
 
 impl<T: DeserializeOwned + JsonSchema> FromMessage for T {
@@ -126,5 +157,35 @@ impl IntoMessage for Empty {
 
     fn shape(_: &mut Schemas) -> Shape {
         Shape(Kind::Empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_objects_and_bytes_can_be_pushed() {
+        let schemas = BTreeMap::from([
+            ("Message".to_owned(), json!({"type": "object", "properties": {"id": {"type": "integer"}}})),
+            ("Role".to_owned(), json!({"enum": ["owner", "guest"]})),
+        ]);
+        for (schema, expected) in [
+            (json!(true), true),
+            (json!({"type": "object"}), true),
+            (json!({"type": "string"}), false),
+            (json!({"type": ["object", "null"]}), false),
+            (json!({"type": "array", "items": {"type": "object"}}), false),
+            (json!({"const": 1}), false),
+            (json!({"$ref": "#/components/schemas/Message"}), true),
+            (json!({"$ref": "#/components/schemas/Role"}), false),
+            (json!({"oneOf": [{"$ref": "#/components/schemas/Message"}, {"type": "object"}]}), true),
+            (json!({"anyOf": [{"$ref": "#/components/schemas/Message"}, {"type": "null"}]}), false),
+        ] {
+            assert_eq!(Shape(Kind::Json(schema.clone())).is_object(&schemas), expected, "{schema}");
+        }
+        assert!(Shape(Kind::Empty).is_object(&schemas) && Shape(Kind::Binary).is_object(&schemas));
     }
 }

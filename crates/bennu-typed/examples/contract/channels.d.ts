@@ -29,6 +29,26 @@ export type AttachmentInput = {
 /** A name, or red, green and blue. */
 export type Colour = string | [number, number, number];
 
+/** What is known of a member's device. */
+export interface Device {
+  /** In seconds since 1970. */
+  online_at: number;
+}
+
+/** Who came, and who is gone. */
+export interface DevicePresenceDiff {
+  joins: DevicePresences;
+  leaves: DevicePresences;
+}
+
+/** Who is there, by key. */
+export type DevicePresences = { [key: string]: {
+  metas: (Device & {
+    phx_ref: string;
+    phx_ref_prev?: string;
+  })[];
+} };
+
 export interface Member {
   /** Absent for guests. */
   account_id?: number | null;
@@ -142,6 +162,8 @@ export interface RoomChannel {
     "typing:start": RoomOutTyping;
     "stroke:add": Stroke;
     "picture:new": ArrayBuffer;
+    presence_state: DevicePresences;
+    presence_diff: DevicePresenceDiff;
     /** The room closes, and there is nothing more to say. */
     "room:closing": Record<string, never>;
   };

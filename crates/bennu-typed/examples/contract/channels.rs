@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bennu::prelude::*;
-use bennu::typed::{Binary, Contract, Empty, NoEvents, Rejection, Reply};
+use bennu::typed::{Binary, Contract, Empty, NoEvents, PresenceDiff, PresenceState, Rejection, Reply};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +113,13 @@ pub(crate) enum Colour {
     Rgb([u8; 3]),
 }
 
+/// What is known of a member's device.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Device {
+    /// In seconds since 1970.
+    online_at: u64,
+}
+
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct NameTaken {
     /// Names that are free.
@@ -159,6 +166,11 @@ pub(crate) enum RoomOut {
     StrokeAdd(Stroke),
     #[event("picture:new")]
     PictureNew(Binary),
+    #[event("presence_state")]
+    PresenceState(PresenceState<Device>),
+    #[event("presence_diff")]
+    #[expect(dead_code, reason = "presence broadcasts it")]
+    PresenceDiff(PresenceDiff<Device>),
     /// The room closes, and there is nothing more to say.
     #[event("room:closing")]
     Closing,
@@ -168,16 +180,20 @@ pub(crate) enum RoomOut {
 pub(crate) struct RoomChannel {
     name: String,
     messages: Vec<Message>,
+    presence: presence::Owner,
 }
 
 impl TypedChannel for RoomChannel {
-    type Assigns = ();
+    type Assigns = Presence;
     type Params = RoomParams;
     type Response = RoomState;
     type In = RoomIn;
     type Out = RoomOut;
 
-    async fn join(request: JoinRequest<()>, params: RoomParams) -> Result<(Self, RoomState), JoinRefusal> {
+    async fn join(
+        request: JoinRequest<Presence>,
+        params: RoomParams,
+    ) -> Result<(Self, RoomState), JoinRefusal> {
         if request.rest() == "private" {
             return Err(Rejection::reason("unauthorized").into());
         }
@@ -188,7 +204,14 @@ impl TypedChannel for RoomChannel {
         let role = if account_id.is_some() { Role::Owner } else { Role::Guest };
         let members = BTreeMap::from([(params.name.clone(), Member { role, account_id })]);
         let state = RoomState { messages: Vec::new(), members, drawing: Vec::new() };
-        Ok((RoomChannel { name: params.name, messages: Vec::new() }, state))
+        let presence = request.assigns().owner();
+        Ok((RoomChannel { name: params.name, messages: Vec::new(), presence }, state))
+    }
+
+    async fn after_join(&mut self, cx: &mut TypedContext<'_, Self>) -> Result<(), ChannelError> {
+        self.presence.track(cx.topic(), &self.name, Device { online_at: 1_790_000_000 })?;
+        cx.push(RoomOut::PresenceState(self.presence.list(cx.topic()).await.into()))?;
+        Ok(())
     }
 
     async fn handle_in(&mut self, event: RoomIn, cx: &mut TypedContext<'_, Self>) -> AnswerResult {
@@ -253,13 +276,13 @@ pub(crate) enum LobbyOut {
 pub(crate) struct LobbyChannel;
 
 impl TypedChannel for LobbyChannel {
-    type Assigns = ();
+    type Assigns = Presence;
     type Params = Empty;
     type Response = Empty;
     type In = NoEvents;
     type Out = LobbyOut;
 
-    async fn join(_: JoinRequest<()>, _: Empty) -> Result<(Self, Empty), JoinRefusal> {
+    async fn join(_: JoinRequest<Presence>, _: Empty) -> Result<(Self, Empty), JoinRefusal> {
         Ok((LobbyChannel, Empty))
     }
 

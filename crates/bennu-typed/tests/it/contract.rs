@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use bennu::typed::ContractError;
+use bennu::prelude::*;
+use bennu::typed::{Contract, ContractError, Empty, NoEvents};
 
 use crate::channels::contract;
 
@@ -58,6 +59,45 @@ fn a_stale_or_absent_file_is_named() {
             other => panic!("expected a stale file, got {other:?}"),
         }
     }
+}
+
+#[derive(ServerEvents)]
+#[expect(dead_code, reason = "only the contract is looked at")]
+enum Numbers {
+    Counted(Vec<u64>),
+}
+
+struct Counter;
+
+impl TypedChannel for Counter {
+    type Assigns = ();
+    type Params = Empty;
+    type Response = Empty;
+    type In = NoEvents;
+    type Out = Numbers;
+
+    async fn join(_: JoinRequest<()>, _: Empty) -> Result<(Self, Empty), JoinRefusal> {
+        Ok((Counter, Empty))
+    }
+
+    async fn handle_in(&mut self, event: NoEvents, _: &mut TypedContext<'_, Self>) -> AnswerResult {
+        match event {}
+    }
+}
+
+#[test]
+fn a_server_event_that_clients_cannot_get_fails_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let contract = Contract::new("Counter", "1.0.0").channel::<Counter>("a").channel::<Counter>("b:*");
+    contract.write(folder.path()).unwrap();
+    match contract.check(folder.path()) {
+        Err(ContractError::NotAnObject { channel, event }) => {
+            assert_eq!((channel.as_str(), event), ("Counter", "counted"));
+        }
+        other => panic!("expected an event of an array, got {other:?}"),
+    }
+    let types = contract.typescript();
+    assert!(types.contains("export interface Counter {") && types.contains("export interface Counter2 {"));
 }
 
 fn names(folder: &Path) -> Vec<String> {

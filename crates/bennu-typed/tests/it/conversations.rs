@@ -2,7 +2,8 @@
 
 use bennu::prelude::*;
 use bennu_testkit::{
-    TestChannel, TestSocket, assert_broadcast, assert_push, assert_reply, connect, refute_push, refute_reply,
+    AllowAs, TestChannel, TestSocket, assert_broadcast, assert_push, assert_reply, connect, refute_push,
+    refute_reply,
 };
 use serde_json::{Value, json};
 
@@ -11,8 +12,10 @@ use crate::channels::{LobbyChannel, RoomChannel, RoomOut};
 fn endpoint() -> Endpoint {
     let channels =
         Channels::new().channel::<Typed<RoomChannel>>("room:*").channel::<Typed<LobbyChannel>>("lobby");
-    Endpoint::builder(PubSub::local())
-        .socket("/socket", AllowAnonymous, channels, SocketOptions::default())
+    let pubsub = PubSub::local();
+    let presence = Presence::new(pubsub.clone());
+    Endpoint::builder(pubsub)
+        .socket("/socket", AllowAs::new(move || presence.clone()), channels, SocketOptions::default())
         .build()
         .unwrap()
 }
@@ -153,6 +156,14 @@ async fn after_join_pushes_typed_events() {
     let (response, lobby) = socket().await.join("lobby", json!({"ignored": true})).await.unwrap();
     assert_eq!(response.json(), &json!({}));
     assert_eq!(assert_push!(lobby, "rooms").json(), &json!({"kitchen": 2}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_presence_are_typed_too() {
+    let room = room().await;
+    let state = assert_push!(room, "presence_state");
+    assert_eq!(state["ada"]["metas"][0]["online_at"], 1_790_000_000);
+    assert_push!(room, "presence_diff", {"joins": {"ada": {"metas": [{"online_at": 1_790_000_000}]}}});
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,12 @@ fn the_asyncapi_document_is_valid_against_the_specification() {
     let output = output(Command::new("node").args(["asyncapi.mjs", "asyncapi.json"]).current_dir(&folder));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "AsyncAPI 3.0.0, 28 messages\n");
+    let document = contract().asyncapi();
+    let channels = document["channels"].as_object().unwrap();
+    let messages: usize =
+        channels.values().map(|channel| channel["messages"].as_object().unwrap().len()).sum();
+    let expected = format!("AsyncAPI 3.0.0, {messages} messages\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
 }
 
 #[test]

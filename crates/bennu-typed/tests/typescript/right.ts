@@ -6,6 +6,7 @@ const socket: TypedSocket = new Socket("/socket", { params: { token: "t" } });
 
 const room = socket.channel("room:42", { name: "ada" });
 socket.channel("room:42", () => ({ name: "ada", history: 20 }));
+export const enter = (id: number): TypedChannel<RoomChannel> => socket.channel(`room:${id}`, { name: "ada" });
 
 // So is a channel, which leaves the untyped one for `Presence`.
 const channel = new Socket("/socket").channel("room:1", { name: "ada" });
@@ -47,6 +48,11 @@ room.push("member:rename", { name: "bob" }).receive("error", (error) => {
 const listener = room.on("message:new", (message: Message) => {
   const replied: number | null = message.reply_to;
   console.log(message.sent_at, replied, message.attachments.map(describe));
+});
+room.on("presence_diff", ({ joins, leaves }) => {
+  const online: number | undefined = joins["ada"]?.metas[0]?.online_at;
+  const reference: string | undefined = leaves["bob"]?.metas[0]?.phx_ref;
+  console.log(online, reference);
 });
 room.on("typing:start", ({ name }) => console.log(name));
 room.on("picture:new", (picture) => console.log(picture.byteLength));

@@ -32,6 +32,7 @@ room.join().receive("ok", (state) => state.topic); // wrong: the response has no
 room.on("message:gone", () => {}); // wrong: no such event
 room.on("message:new", (message) => message.text); // wrong: no such field
 room.on("message:new", (message: { id: string }) => message.id); // wrong: a field of another type
+room.on("presence_state", (members) => members["ada"]?.metas[0]?.offline_at); // wrong: no such field of a meta
 room.on("member:rename", () => {}); // wrong: an event of the other way
 socket.channel("lobby").push("rooms", {}); // wrong: nothing can be sent there
 socket.channel("lobby").on("rooms", (rooms) => rooms["kitchen"]?.trim()); // wrong: a number

@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bennu-server", &["bennu-protocol", "bennu-pubsub", "bennu-token"]),
     ("bennu-server-axum", &["bennu-server"]),
     ("bennu-macros", &[]),
-    ("bennu-typed", &["bennu-macros", "bennu-protocol", "bennu-server"]),
+    ("bennu-typed", &["bennu-macros", "bennu-presence", "bennu-protocol", "bennu-server"]),
     ("bennu-testkit", &["bennu-protocol", "bennu-pubsub", "bennu-server"]),
     (
         "bennu",
