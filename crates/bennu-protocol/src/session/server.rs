@@ -37,6 +37,10 @@ pub struct SessionConfig {
     pub join_ref_rule: JoinRefRule,
     /// Silence from the client after which the session asks to be closed; `None` waits for ever.
     pub idle_timeout: Option<Duration>,
+    /// Whether a push to a topic that is not joined ends the channel that it believed in: a
+    /// `phx_error` for its `join_ref` follows the `unmatched topic`. For transports whose old clients
+    /// lose their session without noticing, and would push in vain for ever.
+    pub errors_unmatched: bool,
 }
 
 /// Which `join_ref` a message may carry to reach a joined channel.
@@ -378,7 +382,10 @@ impl ServerSession {
                 let join_ref = message.join_ref.clone();
                 self.answer(&message, join_ref.as_ref(), &Status::Ok, &Payload::empty())
             }
-            _ => self.unmatched(&message),
+            _ => {
+                self.unmatched(&message)?;
+                self.end_unmatched(&message)
+            }
         }
     }
 
@@ -497,6 +504,19 @@ impl ServerSession {
     fn unmatched(&mut self, message: &Message) -> Result<(), SessionError> {
         let reason = Payload::Json(br#"{"reason":"unmatched topic"}"#.as_slice().into());
         self.answer(message, None, &Status::Error, &reason)
+    }
+
+    /// Tells a client that believes in a channel which does not exist to join it anew.
+    fn end_unmatched(&mut self, message: &Message) -> Result<(), SessionError> {
+        let (Some(join_ref), Some(topic)) = (&message.join_ref, message.topic.as_text()) else {
+            return Ok(());
+        };
+        if self.config.errors_unmatched {
+            let reason = Payload::Json(br#"{"reason":"unmatched topic"}"#.as_slice().into());
+            let frame = self.serializer.encode_end(Some(join_ref), topic, Event::Error.as_str(), &reason)?;
+            self.transmit.push_back(frame);
+        }
+        Ok(())
     }
 
     /// Replies to a message that no channel answers.

@@ -27,12 +27,21 @@ impl Conversation {
     }
 
     fn with(serializer: Serializer, join_ref_rule: JoinRefRule) -> Self {
-        let config = SessionConfig {
+        let config = SessionConfig { join_ref_rule, ..Conversation::config() };
+        Conversation::configured(serializer, config)
+    }
+
+    fn config() -> SessionConfig {
+        SessionConfig {
             patterns: vec!["room:*".parse().unwrap(), "exact".parse().unwrap()],
             max_channels: 2,
-            join_ref_rule,
+            join_ref_rule: JoinRefRule::Lenient,
             idle_timeout: Some(Duration::from_secs(60)),
-        };
+            errors_unmatched: false,
+        }
+    }
+
+    fn configured(serializer: Serializer, config: SessionConfig) -> Self {
         let start = Instant::now();
         Conversation { session: ServerSession::new(serializer, Arc::new(config), start), start }
     }
@@ -108,6 +117,29 @@ fn what_no_channel_serves_is_unmatched() {
         let mut talk = Conversation::new();
         assert_eq!(talk.send(sent), [], "{sent}");
         assert_eq!(talk.received(), [format!(r#"[null,"9",{topic},"phx_reply",{unmatched}]"#)], "{sent}");
+    }
+}
+
+#[test]
+fn where_sessions_get_lost_unseen_a_push_into_the_void_ends_its_channel() {
+    let unmatched = r#"{"response":{"reason":"unmatched topic"},"status":"error"}"#;
+    let reason = r#"{"reason":"unmatched topic"}"#;
+    for (name, sent, ended) in [
+        ("a push", r#"["7","9","room:a","echo",{}]"#, Some(r#"["7","7","room:a","phx_error""#)),
+        (
+            "a push of a client that counts",
+            r#"[7,9,"room:a","echo",{}]"#,
+            Some(r#"[7,7,"room:a","phx_error""#),
+        ),
+        ("a push without a join_ref", r#"[null,"9","room:a","echo",{}]"#, None),
+        ("a join that no route takes", r#"["7","9","nope","phx_join",{}]"#, None),
+    ] {
+        let config = SessionConfig { errors_unmatched: true, ..Conversation::config() };
+        let mut talk = Conversation::configured(Serializer::V2, config);
+        talk.send(sent);
+        let received = talk.received();
+        assert!(received[0].ends_with(&format!(r#""phx_reply",{unmatched}]"#)), "{name}: {received:?}");
+        assert_eq!(received.get(1), ended.map(|start| format!("{start},{reason}]")).as_ref(), "{name}");
     }
 }
 
