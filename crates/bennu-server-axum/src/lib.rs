@@ -108,7 +108,7 @@ where
 }
 
 async fn answer(endpoint: &Endpoint, request: Request<Body>) -> Response<axum::body::Bytes> {
-    let (mut parts, _body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let path = parts.uri.path().to_owned();
     match endpoint.route(&path) {
@@ -116,6 +116,7 @@ async fn answer(endpoint: &Endpoint, request: Request<Body>) -> Response<axum::b
             let on_upgrade = parts.extensions.remove::<OnUpgrade>();
             upgrade(&handshake, parts, peer, on_upgrade).await
         }
+        Some(Transport::LongPoll(longpoll)) => longpoll.answer(parts, peer, body).await,
         Some(_) => status(http::StatusCode::NOT_IMPLEMENTED),
         None => status(http::StatusCode::NOT_FOUND),
     }

@@ -13,6 +13,7 @@ use http::Response;
 use crate::credentials::AtExpiry;
 use crate::origin::CheckOrigin;
 use crate::session::SessionOptions;
+use crate::transport::longpoll::LongPollOptions;
 
 type ErrorHandler = Arc<dyn Fn(&str) -> Response<Bytes> + Send + Sync>;
 
@@ -20,6 +21,8 @@ type ErrorHandler = Arc<dyn Fn(&str) -> Response<Bytes> + Send + Sync>;
 #[derive(Clone)]
 pub struct SocketOptions {
     pub(crate) path: String,
+    pub(crate) websocket: bool,
+    pub(crate) longpoll: Option<LongPollOptions>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) limits: Limits,
     pub(crate) check_origin: CheckOrigin,
@@ -41,6 +44,8 @@ impl Default for SocketOptions {
     fn default() -> Self {
         SocketOptions {
             path: "/websocket".to_owned(),
+            websocket: true,
+            longpoll: None,
             timeout: Some(Duration::from_secs(60)),
             limits: Limits::default(),
             check_origin: CheckOrigin::default(),
@@ -65,6 +70,21 @@ impl SocketOptions {
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
+        self
+    }
+
+    /// Whether there is a WebSocket; on by default.
+    #[must_use]
+    pub fn websocket(mut self, on: bool) -> Self {
+        self.websocket = on;
+        self
+    }
+
+    /// Lets clients poll too, for networks that let no WebSocket through; off by default.
+    /// What the server sends them is text: binary messages are dropped with a warning.
+    #[must_use]
+    pub fn longpoll(mut self, options: LongPollOptions) -> Self {
+        self.longpoll = Some(options);
         self
     }
 
@@ -216,6 +236,8 @@ impl fmt::Debug for SocketOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketOptions")
             .field("path", &self.path)
+            .field("websocket", &self.websocket)
+            .field("longpoll", &self.longpoll)
             .field("timeout", &self.timeout)
             .field("limits", &self.limits)
             .field("check_origin", &self.check_origin)

@@ -582,9 +582,14 @@ impl Connection {
         }
     }
 
-    /// Notes that it was the client that closed.
-    pub(crate) fn closed_by_client(&mut self) {
-        self.cause = Cause::Client;
+    /// Notes why it ends, where no close code tells.
+    pub(crate) fn ended_by(&mut self, cause: Cause) {
+        self.cause = cause;
+    }
+
+    /// What logs call it.
+    pub(crate) fn id(&self) -> u64 {
+        self.mailbox.id.owner()
     }
 
     pub(crate) fn transport_metrics(&self) -> &TransportMetrics {

@@ -23,6 +23,7 @@ use crate::socket::Socket;
 use crate::transport::Transport;
 use crate::transport::connect::Target;
 use crate::transport::handshake::Handshake;
+use crate::transport::longpoll::{LongPoll, LongPollMount, random_text};
 
 /// A payload over this many bytes is worth a warning when it is broadcast.
 const DEFAULT_LARGE_BROADCAST: usize = 64 * 1024;
@@ -35,6 +36,8 @@ const DEFAULT_LARGE_BROADCAST: usize = 64 * 1024;
 pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
+    /// Names it among the endpoints of all nodes, since its start.
+    id: String,
     pubsub: PubSub,
     tokens: Tokens,
     host: Option<String>,
@@ -114,8 +117,12 @@ impl Endpoint {
     pub fn route<'a>(&'a self, path: &'a str) -> Option<Transport<'a>> {
         self.0.mounts.iter().find_map(|mount| {
             let target = |variables| Target { endpoint: self, mount, variables };
-            let variables = mount.path.matches(path)?;
-            Some(Transport::WebSocket(Handshake { target: target(variables) }))
+            if let Some(variables) = mount.websocket.as_ref().and_then(|pattern| pattern.matches(path)) {
+                return Some(Transport::WebSocket(Handshake { target: target(variables) }));
+            }
+            let longpoll = mount.longpoll.as_ref()?;
+            let variables = longpoll.path.matches(path)?;
+            Some(Transport::LongPoll(LongPoll { target: target(variables), longpoll }))
         })
     }
 
@@ -152,6 +159,11 @@ impl Endpoint {
         self.0.revocations.table()
     }
 
+    /// Names this endpoint, and no other on any node.
+    pub(crate) fn id(&self) -> &str {
+        &self.0.id
+    }
+
     pub(crate) fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
     }
@@ -167,7 +179,7 @@ impl Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths: Vec<_> = self.0.mounts.iter().map(|mount| &mount.path).collect();
+        let paths: Vec<_> = self.0.mounts.iter().flat_map(|mount| mount.paths()).collect();
         f.debug_struct("Endpoint").field("host", &self.0.host).field("mounts", &paths).finish_non_exhaustive()
     }
 }
@@ -216,7 +228,8 @@ impl EndpointBuilder {
     }
 
     /// The secret of the endpoint's tokens and sessions. By default a random one, with which tokens
-    /// end with the program and sessions of other programs cannot be read.
+    /// end with the program and sessions of other programs cannot be read. Nodes that serve the
+    /// same long-poll clients need the same one.
     #[must_use]
     pub fn secret_key_base(mut self, secret: SecretKeyBase) -> Self {
         self.secret = Some(secret);
@@ -235,7 +248,7 @@ impl EndpointBuilder {
     }
 
     /// Mounts a socket at `path`, such as `/socket`, so that its WebSocket is at
-    /// `/socket/websocket`. Segments `:name` of the path become connect parameters.
+    /// `/socket/websocket`, and its long polling, where that is on, at `/socket/longpoll`. Segments `:name` of the path become connect parameters.
     #[must_use]
     pub fn socket<S: Socket>(
         mut self,
@@ -291,7 +304,9 @@ impl EndpointBuilder {
                      name the pages that may with SocketOptions::check_origin"
                 );
             }
-            if mounts.iter().any(|other| other.path == mount.path) {
+            let paths: Vec<_> = mounts.iter().flat_map(|other| other.paths()).chain(mount.paths()).collect();
+            let is_taken = |path| paths.iter().filter(|other| **other == path).count() > 1;
+            if mount.paths().any(is_taken) {
                 return Err(BuildError::PathTaken(mount.base));
             }
             mounts.push(Arc::new(mount));
@@ -300,6 +315,7 @@ impl EndpointBuilder {
         let clock = self.clock.clone();
         Ok(Endpoint(Arc::new(Inner {
             tokens: Tokens::with_clock(secret, move || clock.now()),
+            id: random_text(),
             revocations: Revocations::new(self.pubsub.clone(), self.revocation_memory, self.clock.clone()),
             clock: self.clock,
             pubsub: self.pubsub,
@@ -324,14 +340,17 @@ pub(crate) fn mount<S: Socket>(
     }
     let patterns: Vec<TopicPattern> =
         routes.iter().map(|route| pattern(path, route)).collect::<Result<_, _>>()?;
+    let prefixes = patterns.iter().map(prefix_len).collect();
+    let session = Mount::session_config(patterns, &options);
     Ok(Mount {
         base: path.to_owned(),
         metrics: MountMetrics::new(path, routes.iter().map(|route| route.pattern.as_str())),
-        path: PathPattern::new(path, &options.path),
+        websocket: options.websocket.then(|| PathPattern::new(path, &options.path)),
+        longpoll: options.longpoll.clone().map(|longpoll| LongPollMount::new(path, longpoll, &session)),
         socket: Box::new(socket),
         routes,
-        prefixes: patterns.iter().map(prefix_len).collect(),
-        session: Mount::session_config(patterns, &options),
+        prefixes,
+        session,
         options,
     })
 }

@@ -86,3 +86,4 @@ pub use router::Channels;
 pub use socket::{AllowAnonymous, ConnectRequest, Connected, Refusal, Socket, TransportKind};
 pub use transport::Transport;
 pub use transport::handshake::{Handshake, Upgrade};
+pub use transport::longpoll::{LongPoll, LongPollOptions};

@@ -154,7 +154,7 @@ pub const METRICS: &[Metric] = &[
         name: DROPPED_FRAMES,
         kind: MetricKind::Counter,
         labels: MOUNT,
-        description: "Messages that waited for a client which read too slowly, dropped as it was disconnected.",
+        description: "Messages that never left: those that waited for a client which read too slowly and was disconnected, and binary ones on long polling.",
         telemetry: None,
     },
     Metric {

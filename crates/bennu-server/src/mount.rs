@@ -9,12 +9,15 @@ use crate::metrics::MountMetrics;
 use crate::params::Params;
 use crate::router::Route;
 use crate::socket::AnySocket;
+use crate::transport::longpoll::LongPollMount;
 
 /// One socket at one path, with options of its own.
 pub(crate) struct Mount {
     /// Where it is mounted, as the builder was told.
     pub(crate) base: String,
-    pub(crate) path: PathPattern,
+    /// Where its WebSocket is, unless it has none.
+    pub(crate) websocket: Option<PathPattern>,
+    pub(crate) longpoll: Option<LongPollMount>,
     pub(crate) socket: Box<dyn AnySocket>,
     pub(crate) routes: Vec<Route>,
     /// For each route, how many bytes of a topic its pattern fixes.
@@ -31,7 +34,13 @@ impl Mount {
             max_channels: options.max_channels,
             join_ref_rule: options.join_ref_rule,
             idle_timeout: options.timeout,
+            errors_unmatched: false,
         })
+    }
+
+    /// All paths that it answers.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathPattern> {
+        self.websocket.iter().chain(self.longpoll.iter().map(|longpoll| &longpoll.path))
     }
 }
 

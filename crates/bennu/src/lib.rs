@@ -85,9 +85,9 @@ pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
 pub use bennu_server::{
     AllowAnonymous, AtExpiry, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin,
     ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint, EndpointBuilder, Handled,
-    HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Origin, OriginPattern, OriginPatternError, Param,
-    Params, QueryError, Refusal, RenewRequest, Renewed, Reply, Revocation, Socket, SocketOptions, SocketRef,
-    StopReason, TerminateReason, TransportKind, UnknownEvent, Unready,
+    HandlerResult, Info, JoinRefusal, JoinRequest, Joined, LongPollOptions, Origin, OriginPattern,
+    OriginPatternError, Param, Params, QueryError, Refusal, RenewRequest, Renewed, Reply, Revocation, Socket,
+    SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent, Unready,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.

@@ -3,9 +3,11 @@
 mod answer;
 pub(crate) mod connect;
 pub(crate) mod handshake;
+pub(crate) mod longpoll;
 mod websocket;
 
 use handshake::Handshake;
+use longpoll::LongPoll;
 
 /// What is mounted at a path: how a client may talk to a socket there.
 #[derive(Debug)]
@@ -13,4 +15,6 @@ use handshake::Handshake;
 pub enum Transport<'a> {
     /// A WebSocket, which begins with an upgrade.
     WebSocket(Handshake<'a>),
+    /// Requests that each bring or fetch messages.
+    LongPoll(LongPoll<'a>),
 }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::time::{Instant, Sleep};
 
 use crate::connection::Connection;
+use crate::metrics::Cause;
 
 /// Bytes that one read takes at most; the buffer belongs to the thread, not to a connection.
 const SCRATCH: usize = 64 * 1024;
@@ -145,7 +146,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             Item::Ping(payload) => self.writing.pong = Some(encode_frame(Opcode::Pong, &payload)),
             Item::Pong(_) => {}
             Item::Close(frame) => {
-                self.connection.closed_by_client();
+                self.connection.ended_by(Cause::Client);
                 return Err(End::Answer(close::reply_code(frame.map(|frame| frame.code))));
             }
         }

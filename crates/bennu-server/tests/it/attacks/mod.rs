@@ -2,4 +2,5 @@
 
 mod credentials;
 mod handshake;
+mod longpoll;
 mod protocol;
