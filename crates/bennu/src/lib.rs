@@ -100,3 +100,10 @@ pub mod prelude {
         typed::{Answer, AnswerResult, ClientEvents, ServerEvents, Typed, TypedChannel, TypedContext},
     };
 }
+
+/// The guides, so that their code is compiled.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/mistakes.md")]
+    struct Mistakes;
+}

@@ -75,6 +75,13 @@ async fn connect_refused(endpoint: &Endpoint, query: &str) -> u16 {
     handshake.accept(request.into_parts().0, None).await.unwrap_err().status().as_u16()
 }
 
+/// The page of mistakes quotes the log; line breaks in it do not count.
+fn mistakes_page_quotes(message: &str) -> bool {
+    let page = include_str!("../../../../docs/mistakes.md");
+    let words: Vec<&str> = page.split_whitespace().collect();
+    words.join(" ").contains(message)
+}
+
 /// What a recorder got since it was last asked, by name and labels.
 fn values(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
     let snapshot = snapshotter.snapshot().into_vec().into_iter();
@@ -306,6 +313,9 @@ async fn a_large_broadcast_is_warned_about_once_per_topic() {
     assert_eq!(warnings.len(), 2, "{warnings:#?}");
     let said = r#"topic="room:1" event="news" size=65547 subscribers=2 total=131094"#;
     assert!(warnings[0].contains("WARN") && warnings[0].contains(said), "{warnings:#?}");
+    let message =
+        "a large payload is broadcast whole to every subscriber: send an id, and let clients fetch the rest";
+    assert!(warnings[0].contains(message) && mistakes_page_quotes(message));
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,7 +338,10 @@ fn a_disabled_origin_check_is_warned_about_at_the_start() {
         let channels = Channels::new().channel::<Room>("room:*");
         Endpoint::builder(PubSub::local()).socket("/open", TokenSocket, channels, options).build().unwrap();
         let log = String::from_utf8(LOG.take()).unwrap();
-        assert_eq!(log.contains("any web page may connect here"), warned, "{log}");
+        let message = "any web page may connect here, with its visitor's address and network: \
+                       name the pages that may with SocketOptions::check_origin";
+        assert_eq!(log.contains(message), warned, "{log}");
+        assert!(mistakes_page_quotes(message));
         assert_eq!(log.contains("mount=\"/open\""), warned, "{log}");
     }
 }
