@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bennu_protocol::{EncodeError, IntoPayload, Payload, PayloadError, Status, Topic};
+use bennu_token::{TokenError, Tokens};
 use serde_json::json;
 use thiserror::Error;
 
@@ -112,6 +113,7 @@ pub struct JoinRequest<A> {
     pub(crate) route_value: Option<RouteValue>,
     pub(crate) transport: TransportKind,
     pub(crate) connection_id: u64,
+    pub(crate) tokens: Tokens,
 }
 
 impl<A> JoinRequest<A> {
@@ -146,6 +148,13 @@ impl<A> JoinRequest<A> {
     #[must_use]
     pub fn route_value<T: 'static>(&self) -> Option<&T> {
         self.route_value.as_ref()?.downcast_ref()
+    }
+
+    /// Checks tokens with the endpoint's secret. With `?` a token that is missing, invalid or expired
+    /// refuses the join with the reason `unauthorized`.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// How the client is connected.
@@ -395,6 +404,9 @@ impl ChannelError {
     pub(crate) fn as_reply(&self) -> Option<Reply> {
         if let Some(ReplyError(reply)) = self.0.downcast_ref() {
             return Some(reply.clone());
+        }
+        if self.0.downcast_ref().is_some_and(TokenError::is_unauthorized) {
+            return Reply::new(Status::Error, json!({ "reason": "unauthorized" })).ok();
         }
         let error = self.0.downcast_ref::<PayloadError>()?;
         let response = json!({ "reason": "invalid payload", "detail": error.to_string() });

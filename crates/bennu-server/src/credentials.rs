@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bennu_protocol::{Payload, Renewal, Status, Topic};
+use bennu_token::Tokens;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
@@ -75,6 +76,7 @@ impl SocketOptions {
 /// A credential that a client sent over its open connection, for [`Socket::renew`](crate::Socket::renew).
 pub struct RenewRequest<A: ?Sized> {
     pub(crate) token: Box<str>,
+    pub(crate) tokens: Tokens,
     pub(crate) assigns: Arc<A>,
     pub(crate) id: Option<Topic>,
     pub(crate) connection_id: u64,
@@ -85,6 +87,12 @@ impl<A: ?Sized> RenewRequest<A> {
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Checks tokens with the endpoint's secret.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// What `connect` put there. It stays as it is whatever the new token says.

@@ -97,6 +97,7 @@ fn start<C: Channel>(start: JoinStart) -> BoxFuture<'static, JoinOutcome> {
             route_value: start.core.route().value.clone(),
             transport: start.transport,
             connection_id: start.core.address.mailbox.id.owner(),
+            tokens: start.core.endpoint.tokens().clone(),
         })
         .await;
         mailbox.mount.metrics.route(start.core.route).join_took(started.elapsed());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bennu_protocol::Topic;
-use bennu_token::Session;
+use bennu_token::{Session, TokenError, Tokens};
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, Uri};
@@ -45,30 +45,26 @@ pub trait Socket: Send + Sync + 'static {
     /// channels go on. By default it refuses.
     ///
     /// ```
-    /// # use std::time::SystemTime;
     /// # use bennu_server::{ConnectRequest, Connected, Refusal, RenewRequest, Renewed, Socket};
-    /// # struct Login { user: u64, issued_at: SystemTime, expires_at: SystemTime }
-    /// # struct Logins;
-    /// # impl Logins { fn verify(&self, token: Option<&str>) -> Result<Login, Refusal> { Err(Refusal::Unauthorized) } }
-    /// struct UserSocket(Logins);
+    /// struct UserSocket;
     ///
     /// impl Socket for UserSocket {
     ///     type Assigns = u64;
     ///
     ///     async fn connect(&self, request: &ConnectRequest) -> Result<Connected<u64>, Refusal> {
-    ///         let login = self.0.verify(request.params().text("token"))?;
-    ///         Ok(Connected::new(login.user)
-    ///             .with_id(format!("user_socket:{}", login.user))
-    ///             .issued_at(login.issued_at)
-    ///             .expires_at(login.expires_at))
+    ///         let token = request.tokens().verify::<u64>("user socket", request.params().text("token"))?;
+    ///         Ok(Connected::new(token.data)
+    ///             .with_id(format!("user_socket:{}", token.data))
+    ///             .issued_at(token.signed_at)
+    ///             .expires_at(token.expires_at))
     ///     }
     ///
     ///     async fn renew(&self, request: &RenewRequest<u64>) -> Result<Renewed, Refusal> {
-    ///         let login = self.0.verify(Some(request.token()))?;
+    ///         let token = request.tokens().verify::<u64>("user socket", request.token())?;
     ///         // Another user's token makes another id, and the connection refuses it.
-    ///         Ok(Renewed::until(login.expires_at)
-    ///             .with_id(format!("user_socket:{}", login.user))
-    ///             .issued_at(login.issued_at))
+    ///         Ok(Renewed::until(token.expires_at)
+    ///             .with_id(format!("user_socket:{}", token.data))
+    ///             .issued_at(token.signed_at))
     ///     }
     /// }
     /// ```
@@ -99,6 +95,7 @@ pub struct ConnectRequest {
     pub(crate) parts: Parts,
     pub(crate) auth_token: Option<String>,
     pub(crate) session: Option<Session>,
+    pub(crate) tokens: Tokens,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) transport: TransportKind,
     pub(crate) vsn: String,
@@ -181,6 +178,13 @@ impl ConnectRequest {
     #[must_use]
     pub fn auth_token(&self) -> Option<&str> {
         self.auth_token.as_deref()
+    }
+
+    /// Checks tokens with the endpoint's secret, as `Phoenix.Token.verify(socket, …)` does.
+    #[must_use]
+    #[doc(alias = "Phoenix.Token")]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// The session of the web application that the client's cookie carries, if the mount reads it.
@@ -300,7 +304,8 @@ impl<A> Connected<A> {
     }
 }
 
-/// A refused connection. Every error converts into it, so `?` works in `connect`.
+/// A refused connection. Every error converts into it, so `?` works in `connect`: a token that is
+/// missing, invalid or expired becomes [`Unauthorized`](Self::Unauthorized), all else [`Failed`](Self::Failed).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -314,7 +319,11 @@ pub enum Refusal {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Refusal {
     fn from(error: E) -> Self {
-        Refusal::Failed(Box::new(error))
+        let error: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+        match error.downcast_ref::<TokenError>() {
+            Some(token) if token.is_unauthorized() => Refusal::Unauthorized,
+            _ => Refusal::Failed(error),
+        }
     }
 }
 
@@ -356,10 +365,10 @@ impl<S: Socket> AnySocket for S {
 
     fn renew(&self, request: AnyRenewRequest) -> BoxFuture<'_, Result<Renewed, Refusal>> {
         Box::pin(async move {
-            let RenewRequest { token, assigns, id, connection_id } = request;
+            let RenewRequest { token, tokens, assigns, id, connection_id } = request;
             let assigns =
                 assigns.downcast().expect("the connection has the assigns that this socket gave it");
-            Socket::renew(self, &RenewRequest { token, assigns, id, connection_id }).await
+            Socket::renew(self, &RenewRequest { token, tokens, assigns, id, connection_id }).await
         })
     }
 }

@@ -389,6 +389,18 @@ pub enum TokenError {
     Unreadable(#[from] TermError),
 }
 
+impl TokenError {
+    /// Whether whoever brought the token is not to be let in; else the programs are at fault
+    /// that share a secret and a salt.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        match self {
+            TokenError::Missing | TokenError::Invalid | TokenError::Expired => true,
+            TokenError::Unreadable(_) => false,
+        }
+    }
+}
+
 /// What a message holds: data and its age.
 struct Dated {
     data: Term,

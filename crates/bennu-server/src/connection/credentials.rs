@@ -61,7 +61,8 @@ impl Connection {
             let mount = self.mount.clone();
             let (assigns, id) = (self.assigns.clone(), self.socket_id.clone());
             let connection_id = self.mailbox.id.owner();
-            let request = AnyRenewRequest { token: token.into(), assigns, id, connection_id };
+            let tokens = self.endpoint.tokens().clone();
+            let request = AnyRenewRequest { token: token.into(), tokens, assigns, id, connection_id };
             Box::pin(async move { mount.socket.renew(request).await })
         });
         let Some(Judged { asked, verdict }) = judged else { return false };

@@ -85,7 +85,8 @@ impl Target<'_> {
         let (serializer, vsn) = agreed.inspect_err(|_| metrics.connect(ConnectResult::Rejected))?;
         self.endpoint.admit().inspect_err(|_| metrics.connect(ConnectResult::Rejected))?;
         let session = self.session(&mut parts, &params);
-        let request = ConnectRequest { params, parts, auth_token, session, peer, transport, vsn };
+        let tokens = self.endpoint.tokens().clone();
+        let request = ConnectRequest { params, parts, auth_token, session, tokens, peer, transport, vsn };
         let connected = self.ask(&request).await?;
         Ok((serializer, connected))
     }

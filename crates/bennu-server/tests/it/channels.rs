@@ -31,6 +31,11 @@ impl Channel for Room {
                 let named: Named = request.payload().parse()?;
                 Joined::with_response(Room, json!({ "hello": named.name }))
             }
+            ("signed", _) => {
+                let named: Named = request.payload().parse()?;
+                let token = request.tokens().verify::<String>("room", &*named.name)?;
+                Joined::with_response(Room, json!({ "hello": token.data }))
+            }
             ("broken", _) => Err(std::io::Error::other("the disk is full").into()),
             ("slow", _) => {
                 tokio::time::sleep(Duration::from_secs(3)).await;
@@ -51,6 +56,10 @@ impl Channel for Room {
                 cx.push("waiting", json!({}))?;
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 Handled::ok()
+            }
+            "verify" => {
+                let named: Named = payload.parse()?;
+                Handled::reply(cx.endpoint().tokens().verify::<String>("room", &*named.name)?.data)
             }
             "deny" => Err(ChannelError::reply(json!({ "reason": "not yours" }))),
             "fail" => Err(std::io::Error::other("the disk is full").into()),
@@ -177,4 +186,22 @@ fn an_endpoint_that_cannot_work_is_not_built() {
     assert_eq!(build("/a", "/a", "room:*"), Err(r#"two sockets are mounted at "/a""#.to_owned()));
     let wrong = r#"the socket at "/a" has a channel for "a*b", which is no topic pattern"#;
     assert_eq!(build("/a", "/b", "a*b"), Err(wrong.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_not_accepted_is_unauthorized_in_joins_and_handlers() {
+    let endpoint = endpoint();
+    let token = endpoint.tokens().sign("room", "Ada").unwrap();
+    let mut client = Client::connect(&endpoint).await;
+    client.send(json!(["1", "1", "room:signed", "phx_join", {"name": "forged"}])).await;
+    let refused = json!({"status": "error", "response": {"reason": "unauthorized"}});
+    assert_eq!(client.recv().await, json!(["1", "1", "room:signed", "phx_reply", refused]));
+    client.send(json!(["2", "2", "room:signed", "phx_join", {"name": token}])).await;
+    let accepted = json!({"status": "ok", "response": {"hello": "Ada"}});
+    assert_eq!(client.recv().await, json!(["2", "2", "room:signed", "phx_reply", accepted]));
+    client.send(json!(["2", "3", "room:signed", "verify", {"name": "forged"}])).await;
+    assert_eq!(client.recv().await, json!(["2", "3", "room:signed", "phx_reply", refused]));
+    client.send(json!(["2", "4", "room:signed", "verify", {"name": token}])).await;
+    let accepted = json!({"status": "ok", "response": "Ada"});
+    assert_eq!(client.recv().await, json!(["2", "4", "room:signed", "phx_reply", accepted]));
 }
