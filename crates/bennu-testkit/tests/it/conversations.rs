@@ -51,6 +51,20 @@ async fn a_broadcast_is_seen_by_the_client_and_beside_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_subscription_is_of_one_topic_and_ends_with_its_channel() {
+    let (endpoint, room) = joined().await;
+    let (_, other) = room.socket().subscribe_and_join("room:2", json!({})).await.unwrap();
+    endpoint.broadcast("room:2", "said", json!({})).unwrap();
+    refute_broadcast!(room, "said");
+    assert_broadcast!(other, "said");
+    drop((other.clone(), other));
+    // The client itself is joined still.
+    assert_eq!(endpoint.pubsub().subscriber_count("room:2"), 1);
+    assert!(room.socket().subscribe_and_join("room:closed", json!({})).await.is_err());
+    assert_eq!(endpoint.pubsub().subscriber_count("room:closed"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_intercepted_broadcast_is_seen_beside_the_client_alone() {
     let (_, room) = joined().await;
     room.push("broadcast secret", json!({"n": 1}));
