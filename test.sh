@@ -8,8 +8,30 @@ missing() {
     exit 1
 }
 
+# A program, and the Debian package that has it; installed when we may, and without starting a service.
+need() {
+    command -v "$1" >/dev/null && return
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        missing "$1 is missing: install $2"
+    fi
+    if [ -z "${updated:-}" ]; then
+        apt-get update -qq
+        updated=yes
+    fi
+    local policy=/usr/sbin/policy-rc.d ours=
+    if [ ! -e "$policy" ]; then
+        ours=yes
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" || failed=yes
+    if [ -n "$ours" ]; then rm "$policy"; fi
+    if [ -n "${failed:-}" ]; then missing "$1 is missing, and $2 cannot be installed"; fi
+}
+
 command -v cargo >/dev/null || missing "Rust is missing: install it with rustup"
-command -v cc >/dev/null || missing "a C compiler is missing: install gcc or clang"
+need cc gcc
+need c++ g++
 command -v node >/dev/null || missing "Node.js 20 or later is missing"
 command -v npm >/dev/null || missing "npm is missing; it comes with Node.js"
 
@@ -21,9 +43,14 @@ export PATH="$tools/bin:$PATH"
 if ! command -v cargo-deny >/dev/null; then
     cargo install cargo-deny --locked --version 0.20.2 --root "$tools"
 fi
+if ! command -v cargo-fuzz >/dev/null; then
+    cargo install cargo-fuzz --locked --version 0.13.2 --root "$tools"
+fi
 
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 cargo deny --locked check licenses bans sources
+./fuzz/run.sh 10
 cargo test --workspace --locked

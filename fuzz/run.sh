@@ -9,13 +9,18 @@ mode="${2:-}"
 # The sanitizer and the coverage flags are unstable; a stable compiler takes them when it is told to.
 export RUSTC_BOOTSTRAP=1
 found="$PWD/../target/fuzz/corpus"
+log="$PWD/../target/fuzz/last.log"
 
 cargo fuzz build --target-dir ../target/fuzz
 for target in $(cargo fuzz list); do
-    echo "fuzzing $target for $seconds s"
     mkdir -p "$found/$target"
-    cargo fuzz run --target-dir ../target/fuzz "$target" "$found/$target" "corpus/$target" -- \
-        -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 -verbosity=0
+    if ! cargo fuzz run --target-dir ../target/fuzz "$target" "$found/$target" "corpus/$target" -- \
+        -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 >"$log" 2>&1; then
+        tail -n 60 "$log" >&2
+        echo "fuzzing $target failed" >&2
+        exit 1
+    fi
+    echo "fuzzing $target: $(grep -a "^Done" "$log")"
     if [ "$mode" = keep ]; then
         cargo fuzz run --target-dir ../target/fuzz "$target" "corpus/$target" "$found/$target" -- -merge=1 -max_len=4096
     fi

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bennu_protocol::{
-    Frame, FrameKind, JoinRefRule, Payload, Serializer, ServerSession, SessionConfig, SessionEvent,
+    Frame, FrameKind, JoinRefRule, Payload, Serializer, ServerSession, SessionConfig, SessionEvent, Status,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -22,9 +22,13 @@ fuzz_target!(|bytes: &[u8]| {
         max_channels: MAX_CHANNELS,
         join_ref_rule: if choice & 2 == 0 { JoinRefRule::Lenient } else { JoinRefRule::Strict },
         idle_timeout: Some(Duration::from_secs(60)),
+        errors_unmatched: choice & 128 != 0,
     };
     let now = Instant::now();
     let mut session = ServerSession::new(serializer, Arc::new(config), now);
+    if choice & 64 != 0 {
+        session.accept_renewals();
+    }
     for line in conversation.split(|byte| *byte == b'\n') {
         let frame = match line.split_first() {
             Some((0, rest)) => Frame::binary(rest.to_vec()),
@@ -50,13 +54,20 @@ fuzz_target!(|bytes: &[u8]| {
 /// Answers as an application might; `None` when the session cannot go on.
 fn answer_event(session: &mut ServerSession, event: SessionEvent, answer: u8) -> Option<()> {
     let done = match event {
-        SessionEvent::Join { channel, .. } if answer & 4 == 0 => session.accept_join(channel, &Payload::empty()),
-        SessionEvent::Join { channel, .. } if answer & 8 == 0 => session.refuse_join(channel, &Payload::empty()),
+        SessionEvent::Join { channel, .. } if answer & 4 == 0 => {
+            session.accept_join(channel, &Payload::empty())
+        }
+        SessionEvent::Join { channel, .. } if answer & 8 == 0 => {
+            session.refuse_join(channel, &Payload::empty())
+        }
         // Still joining: later messages for it have to wait.
         SessionEvent::Join { .. } => Ok(()),
         SessionEvent::Leave { channel, reference } => session.left(channel, reference.as_ref()),
         SessionEvent::Message { channel, .. } if answer & 16 != 0 => session.crash(channel),
         SessionEvent::Message { channel, .. } if answer & 32 != 0 => session.stop(channel),
+        SessionEvent::Renew { renewal, .. } => {
+            session.answer_renewal(&renewal, &Status::Ok, &Payload::empty())
+        }
         SessionEvent::Message { .. } | SessionEvent::Replaced { .. } | SessionEvent::Idle => Ok(()),
     };
     done.ok()
