@@ -8,7 +8,8 @@ use crate::options::Options;
 pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
     let presence = Presence::new(pubsub.clone());
     let channels = Channels::new().channel::<RoomChannel>("room:*").channel::<PresenceChannel>("presence:*");
-    Ok(Endpoint::builder(pubsub)
+    Ok(options
+        .endpoint(pubsub)?
         .socket("/socket", BenchSocket { presence }, channels, options.socket())
         .build()?)
 }

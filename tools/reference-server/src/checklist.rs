@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bennu::prelude::*;
-use bennu::{BuildError, CheckOrigin, Params};
+use bennu::{CheckOrigin, LongPollOptions, Params};
 use http::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,10 +14,13 @@ pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endp
     let presence = Presence::new(pubsub.clone());
     let origin = CheckOrigin::list(["//example.com"])?;
     let socket = || ChecklistSocket { presence: presence.clone() };
-    let plain = options.socket().check_origin(origin.clone()).error_handler(too_many_requests);
+    let polling = LongPollOptions::new().window(Duration::from_secs(1));
+    let plain =
+        options.socket().check_origin(origin.clone()).error_handler(too_many_requests).longpoll(polling);
     let auth = plain.clone().auth_token(true);
     let idle = plain.clone().timeout(Duration::from_millis(500));
-    let endpoint: Result<_, BuildError> = Endpoint::builder(pubsub)
+    let endpoint = options
+        .endpoint(pubsub)?
         .socket("/socket", socket(), channels(), plain)
         .socket("/auth", socket(), channels(), auth)
         .socket("/idle/:pid", socket(), channels(), idle)

@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bennu::CheckOrigin;
 use bennu::prelude::*;
+use bennu::{CheckOrigin, LongPollOptions};
 use serde_json::{Value, json};
 
 use crate::options::Options;
@@ -11,8 +11,9 @@ use crate::options::Options;
 pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
     let presence = Presence::new(pubsub.clone());
     let channels = Channels::new().channel::<RoomChannel>("room:*");
-    let socket = options.socket().check_origin(CheckOrigin::Any).auth_token(true);
-    Ok(Endpoint::builder(pubsub).socket("/socket", ClientsSocket { presence }, channels, socket).build()?)
+    let socket =
+        options.socket().check_origin(CheckOrigin::Any).auth_token(true).longpoll(LongPollOptions::new());
+    Ok(options.endpoint(pubsub)?.socket("/socket", ClientsSocket { presence }, channels, socket).build()?)
 }
 
 struct ClientsSocket {

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use bennu::{JoinRefRule, SocketOptions};
+use anyhow::Context as _;
+use bennu::token::SecretKeyBase;
+use bennu::{Endpoint, EndpointBuilder, JoinRefRule, PubSub, SocketOptions};
 use clap::{Parser, ValueEnum};
 
 /// Serves one of the reference applications.
@@ -24,7 +26,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL", default_value = "local")]
     pubsub: String,
 
-    /// Signs long-poll tokens and cluster frames; random when absent. No effect yet: neither is built.
+    /// Signs long-poll tokens; random when absent. 20 bytes at least.
     #[arg(long, value_name = "TEXT")]
     secret: Option<String>,
 
@@ -71,6 +73,15 @@ impl Options {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.pubsub == "local", "--pubsub {} is not built yet, only `local` is", self.pubsub);
         Ok(())
+    }
+
+    /// What every application builds on.
+    pub(crate) fn endpoint(&self, pubsub: PubSub) -> anyhow::Result<EndpointBuilder> {
+        let builder = Endpoint::builder(pubsub);
+        Ok(match &self.secret {
+            Some(secret) => builder.secret_key_base(SecretKeyBase::new(secret).context("--secret")?),
+            None => builder,
+        })
     }
 
     /// The options that all mounts have in common.

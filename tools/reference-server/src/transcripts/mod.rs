@@ -13,7 +13,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use bennu::prelude::*;
-use bennu::{JoinRefRule, Params, Serializer};
+use bennu::{JoinRefRule, LongPollOptions, Params, Serializer};
 use http::{HeaderValue, StatusCode, header};
 
 use self::presence::PresenceChannel;
@@ -25,12 +25,19 @@ pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endp
     let presence = Presence::new(pubsub.clone());
     let socket = |requests| TranscriptsSocket { presence: presence.clone(), requests };
     let origins = CheckOrigin::list(["//localhost", "//127.0.0.1"])?;
-    let plain = options.socket().join_ref_rule(JoinRefRule::Strict).check_origin(origins);
-    let short = plain.clone().timeout(Duration::from_secs(2)).max_frame_size(4096);
+    let plain = options
+        .socket()
+        .join_ref_rule(JoinRefRule::Strict)
+        .check_origin(origins)
+        .longpoll(LongPollOptions::new());
+    let short_poll =
+        LongPollOptions::new().window(Duration::from_secs(2)).pubsub_timeout(Duration::from_secs(1));
+    let short = plain.clone().timeout(Duration::from_secs(2)).max_frame_size(4096).longpoll(short_poll);
     let err = plain.clone().subprotocols(["ref.v1"]).error_handler(too_many_requests);
     let auth = plain.clone().auth_token(true);
     let v2only = plain.clone().serializers([Serializer::V2]);
-    let endpoint = Endpoint::builder(pubsub)
+    let endpoint = options
+        .endpoint(pubsub)?
         .socket("/socket", socket(Requests::Whole), channels(), plain)
         .socket("/socket_short", socket(Requests::Whole), channels(), short)
         .socket("/socket_err", socket(Requests::Whole), channels(), err)

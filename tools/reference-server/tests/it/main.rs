@@ -11,6 +11,7 @@ mod credentials;
 mod handshake;
 mod isolation;
 mod join_refs;
+mod longpoll;
 mod npm_clients;
 mod presence;
 mod prometheus;
