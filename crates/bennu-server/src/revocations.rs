@@ -66,7 +66,8 @@ impl Endpoint {
     /// agree: a credential with a time of issue that lies ahead of the revocation is a newer one.
     pub fn revoke(&self, id: impl Into<Topic>) -> Revocation {
         let revocation = Revocation::new(id, self.clock().now());
-        // This comes first: who connects before it is remembered is reached by the disconnect.
+        // In this order, which the PubSub keeps: whoever connects before the revocation is remembered is
+        // reached by the disconnect, and whoever comes back after the disconnect is refused.
         self.pubsub().broadcast(TOPIC, revocation.clone());
         self.disconnect(revocation.id.clone());
         revocation
@@ -91,7 +92,7 @@ impl Endpoint {
         let Some(revoked_at) = self.revocation_table().revoked_at(id) else { return false };
         if issued_at.is_none() {
             tracing::warn!(
-                %id,
+                ?id,
                 "a revoked id is refused, whatever the age of the credential: Connected::issued_at was not given"
             );
         }
