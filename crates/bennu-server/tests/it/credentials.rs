@@ -496,6 +496,29 @@ async fn a_connect_in_progress_does_not_slip_past_a_revocation() {
     assert_eq!(connecting.await.unwrap(), Some(403));
 }
 
+/// On real threads: whichever comes first, nobody stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connect_beside_a_revocation_is_refused_or_closed() {
+    let pubsub = PubSub::local();
+    let [here, there] = [(); 2].map(|()| Arc::new(Served::on(&pubsub, SocketOptions::default())));
+    for round in 0..500 {
+        let id = format!("u:{round}");
+        let connecting = tokio::spawn({
+            let (there, token) = (there.clone(), token(&id, 0, 900));
+            async move { connect(&there, &token).await }
+        });
+        let revoking = tokio::spawn({
+            let here = here.clone();
+            async move { drop(here.endpoint.revoke(id)) }
+        });
+        revoking.await.unwrap();
+        match connecting.await.unwrap() {
+            Ok(mut client) => assert_eq!(client.closed().await, 1001, "round {round}"),
+            Err(status) => assert_eq!(status, 403, "round {round}"),
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn revocations_reach_the_endpoints_of_one_pubsub_and_no_others() {
     let pubsub = PubSub::local();
