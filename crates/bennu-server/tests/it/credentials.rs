@@ -7,13 +7,15 @@ use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
     AtExpiry, Channel, Channels, ConnectRequest, Connected, Context, Endpoint, Handled, HandlerResult,
-    JoinRefusal, JoinRequest, Joined, Refusal, RenewRequest, Renewed, Revocation, Socket, SocketOptions,
+    JoinRefusal, JoinRequest, Joined, LongPollOptions, Refusal, RenewRequest, Renewed, Revocation, Socket,
+    SocketOptions,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::client::Client;
+use crate::poller::{Poller, get, json_of, send, token_of};
 
 /// The code with which a connection ends whose credential has expired.
 pub(crate) const CLOSED: u16 = 4401;
@@ -272,6 +274,25 @@ async fn a_refused_renewal_leaves_the_connection_as_it_was() {
     assert_eq!(client.recv().await, notice(NOTICE));
     served.pass(NOTICE).await;
     assert_eq!(client.closed().await, CLOSED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_polling_tells_renews_and_ends_as_well() {
+    let served = Served::new(SocketOptions::default().longpoll(LongPollOptions::new()));
+    let opened = json_of(&send(&served.endpoint, get("u:1/0/15"), "").await);
+    let poller = Poller { endpoint: served.endpoint.clone(), token: token_of(&opened) };
+    assert_eq!(poller.poll().await, (200, vec![notice(15)]));
+    assert_eq!(poller.post([json!([null, "9", "phoenix", "token", {"token": "u:1/0/25"}])]).await, 200);
+    assert_eq!(poller.poll().await, (200, vec![json!([null, "9", "phoenix", "phx_reply", ok(25)])]));
+    // A poll ends empty after ten seconds, and then the second notice comes.
+    assert_eq!(poller.poll().await, (204, vec![]));
+    assert_eq!(poller.poll().await, (200, vec![notice(12)]));
+    assert_eq!(served.endpoint.connection_count(), 1);
+    poller.poll().await;
+    served.pass(3).await;
+    assert_eq!(served.endpoint.connection_count(), 0);
+    let refused = json_of(&send(&served.endpoint, get("u:1/0/25"), "").await);
+    assert_eq!(refused["status"], 403);
 }
 
 #[tokio::test(start_paused = true)]
