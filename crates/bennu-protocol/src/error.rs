@@ -64,6 +64,12 @@ pub enum EncodeError {
     /// A ref that is neither text nor number cannot stand in a binary frame.
     #[error("{0} has no binary form")]
     NoBinaryForm(&'static str),
+    /// Members were to be added to a payload that is no JSON object.
+    #[error("members can be added to a JSON object only")]
+    NoMembers,
+    /// A member was to be added that the payload has already.
+    #[error("the payload has a member {0:?} already")]
+    MemberTaken(String),
     /// A value of the application could not be turned into JSON.
     #[error("the value cannot be written as JSON: {0}")]
     Serialize(String),

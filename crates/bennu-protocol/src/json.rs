@@ -4,6 +4,7 @@
 //! could break another client's parser must be refused here: lone surrogates,
 //! numbers that no `f64` holds, nesting without end, control characters.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use thiserror::Error;
@@ -31,6 +32,37 @@ pub fn validate(text: &[u8]) -> Result<(), JsonError> {
     let mut scanner = Scanner::new(text);
     scanner.value()?;
     scanner.end()
+}
+
+/// The keys of an object, decoded.
+pub(crate) fn keys(object: &[u8]) -> Result<Vec<Cow<'_, str>>, JsonError> {
+    let mut scanner = Scanner::new(object);
+    let mut keys = Vec::new();
+    if !scanner.eat(b'{') {
+        return Err(scanner.error("expected an object"));
+    }
+    scanner.enter();
+    let mut more = !scanner.eat(b'}');
+    while more {
+        let (key, _) = scanner.member()?;
+        keys.push(decode_key(&object[key]));
+        more = scanner.eat(b',');
+        if !more {
+            scanner.expect(b'}')?;
+        }
+    }
+    scanner.leave();
+    scanner.end()?;
+    Ok(keys)
+}
+
+/// A key without its quotes and escapes.
+fn decode_key(quoted: &[u8]) -> Cow<'_, str> {
+    let plain = std::str::from_utf8(&quoted[1..quoted.len() - 1]).ok().filter(|text| !text.contains('\\'));
+    match plain {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(serde_json::from_slice(quoted).unwrap_or_default()),
+    }
 }
 
 /// Reads JSON from front to back, value by value.

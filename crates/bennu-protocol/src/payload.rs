@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::{EncodeError, PayloadError};
+use crate::json::{self, JsonError};
 
 /// The payload of a message: JSON text as it came or will go, or bytes.
 ///
@@ -93,6 +94,35 @@ impl Payload {
         self.len() == 0
     }
 
+    /// This object with the members of another one behind its own.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::NoMembers`] when this is no JSON object, [`EncodeError::MemberTaken`] when
+    /// it has one of the members already, [`EncodeError::Serialize`] when `members` is no object.
+    pub fn with_members<T: Serialize + ?Sized>(&self, members: &T) -> Result<Self, EncodeError> {
+        let added = Payload::json(members)?;
+        let Payload::Json(own) = self else { return Err(EncodeError::NoMembers) };
+        if !self.is_object() {
+            return Err(EncodeError::NoMembers);
+        }
+        let added = added.as_json().unwrap_or_default();
+        let unwritable = |error: JsonError| EncodeError::Serialize(error.to_string());
+        let own_keys = json::keys(own).map_err(unwritable)?;
+        let added_keys = json::keys(added).map_err(unwritable)?;
+        if let Some(taken) = added_keys.iter().find(|key| own_keys.contains(key)) {
+            return Err(EncodeError::MemberTaken(taken.to_string()));
+        }
+        let own = own.trim_ascii();
+        let mut text = Vec::with_capacity(own.len() + added.len());
+        text.extend_from_slice(&own[..own.len() - 1]);
+        if !own_keys.is_empty() && !added_keys.is_empty() {
+            text.push(b',');
+        }
+        text.extend_from_slice(&added[1..]);
+        Ok(Payload::Json(text.into()))
+    }
+
     pub(crate) fn is_object(&self) -> bool {
         self.as_json().is_some_and(|text| text.trim_ascii_start().first() == Some(&b'{'))
     }
@@ -163,4 +193,39 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         Stored::Json(raw) => Payload::Json(String::from(Box::<str>::from(raw)).into()),
         Stored::Binary(bytes) => Payload::Binary(bytes.into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn members_are_added_to_objects_that_lack_them() {
+        use EncodeError::{MemberTaken, NoMembers};
+
+        let json = |text: &'static str| Payload::Json(text.into());
+        let taken = Err(MemberTaken("n".to_owned()));
+        for (name, payload, members, expected) in [
+            ("empty", json("{}"), json!({"n": 1}), Ok(r#"{"n":1}"#)),
+            ("whitespace", json(" { } "), json!({"n": 1}), Ok(r#"{ "n":1}"#)),
+            ("behind others", json(r#"{"a":[{"n":2}]}"#), json!({"n": 1}), Ok(r#"{"a":[{"n":2}],"n":1}"#)),
+            ("two at once", json(r#"{"a":{}}"#), json!({"m": 0, "n": 1}), Ok(r#"{"a":{},"m":0,"n":1}"#)),
+            ("none", json(r#"{"a":{}}"#), json!({}), Ok(r#"{"a":{}}"#)),
+            ("taken", json(r#"{"a":1,"n":2}"#), json!({"n": 1}), taken.clone()),
+            ("taken and escaped", json(r#"{"\u006e":2}"#), json!({"n": 1}), taken),
+            ("an array", json("[]"), json!({"n": 1}), Err(NoMembers)),
+            ("null", json("null"), json!({"n": 1}), Err(NoMembers)),
+            ("bytes", Payload::binary(b"{}".to_vec()), json!({"n": 1}), Err(NoMembers)),
+        ] {
+            let added = payload.with_members(&members);
+            let text = added.as_ref().map(|payload| payload.as_json().unwrap());
+            assert_eq!(text, expected.as_ref().map(|text| text.as_bytes()), "{name}");
+            if let Ok(added) = &added {
+                added.parse::<Value>().unwrap();
+            }
+        }
+        assert!(json("{}").with_members(&1).is_err(), "members must be an object");
+    }
 }

@@ -17,6 +17,7 @@ use crate::channel::{JoinRefusal, Reply, StopReason, TerminateReason};
 use crate::context::{Address, ContextCore};
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
+use crate::history::Following;
 use crate::joined::{AnyChannel, Input, Joined, Step, Waiting, discard, guarded};
 use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN};
 use crate::metrics::{Cause, RouteMetrics, TransportMetrics};
@@ -301,6 +302,7 @@ impl Connection {
             reference: None,
             subscribed: false,
             subscriptions: Vec::new(),
+            history: route.history.as_ref().map(|_| Following::new(&payload)),
         };
         let prefix = self.mount.prefixes[route_index];
         let (assigns, transport) = (self.assigns.clone(), self.transport);
@@ -314,7 +316,10 @@ impl Connection {
 
     fn enqueue(&mut self, channel: ChannelId, waiting: Waiting) {
         if let Some(joined) = self.joined(channel) {
+            let before = joined.backlog_bytes();
             joined.push(waiting);
+            let held = joined.backlog_bytes() - before;
+            self.mailbox.held(held);
         }
     }
 
@@ -329,7 +334,7 @@ impl Connection {
             }
             let before = joined.backlog_bytes();
             let step = joined.step(cx);
-            self.mailbox.sent(before.saturating_sub(joined.backlog_bytes()));
+            self.mailbox.released(before.saturating_sub(joined.backlog_bytes()));
             if matches!(step, Step::Pending | Step::Idle) {
                 break;
             }
@@ -349,7 +354,7 @@ impl Connection {
         }
         match step {
             Step::Pending | Step::Idle | Step::Continue => {}
-            Step::Accepted(response) => self.accept(channel, &response),
+            Step::Accepted(response) => self.accept(channel, response),
             Step::Refused(refusal) => self.refuse(channel, refusal),
             Step::Reply { reply, reference } => self.reply_or_crash(channel, &reply, reference.as_ref(), cx),
             Step::Frame(frame) => self.emit(frame),
@@ -374,15 +379,19 @@ impl Connection {
         }
     }
 
-    fn accept(&mut self, channel: ChannelId, response: &Payload) {
-        let accepted = self.session.accept_join(channel, response);
+    fn accept(&mut self, channel: ChannelId, response: Payload) {
+        let Some(joined) = self.joined(channel) else { return };
+        let response = match joined.begin(response) {
+            Ok(response) => response,
+            Err(error) => return self.refuse(channel, JoinRefusal::Crashed(error.into())),
+        };
+        let accepted = self.session.accept_join(channel, &response);
         self.checked(accepted);
         self.transmit();
         self.with_route(channel, |metrics| metrics.joins_ok.increment(1));
         let connection = self.mailbox.id.owner();
         if let Some(joined) = self.joined(channel) {
             tracing::info!(connection, topic = ?&*joined.topic, "joined");
-            joined.begin();
         }
     }
 
@@ -533,7 +542,7 @@ impl Connection {
             Item::Reply { channel, frame } if self.joined(channel).is_some() => self.outbox.push_back(frame),
             Item::Fastlane { channel, frame } if self.joined(channel).is_some() => match self.joined(channel)
             {
-                Some(joined) if joined.holds_broadcasts() => joined.push(Waiting::Frame(frame)),
+                Some(joined) if joined.holds_broadcasts() => self.enqueue(channel, Waiting::Frame(frame)),
                 _ => self.outbox.push_back(frame),
             },
             Item::Out { channel, delivery } if self.joined(channel).is_some() => {
@@ -603,7 +612,7 @@ impl Connection {
 
     fn remove(&mut self, index: usize) -> Option<Joined> {
         let mut joined = self.channels.get_mut(index)?.take()?;
-        self.mailbox.sent(joined.backlog_bytes());
+        self.mailbox.released(joined.backlog_bytes());
         joined.clear_waiting();
         Some(joined)
     }

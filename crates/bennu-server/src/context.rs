@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bennu_protocol::{Broadcast, ChannelId, EncodeError, IntoPayload, Ref, Serializer, Status, Topic};
+use bennu_protocol::{
+    Broadcast, ChannelId, EncodeError, IntoPayload, Payload, Ref, Serializer, Status, Topic,
+};
 use bennu_pubsub::{PubSub, SubscriberId};
 
 use crate::endpoint::Endpoint;
+use crate::history::{Following, Recovery, Replay};
 use crate::info::Info;
 use crate::mailbox::{Item, Mailbox, Subscription};
 use crate::metrics::RouteMetrics;
@@ -37,6 +40,8 @@ pub(crate) struct ContextCore {
     pub(crate) subscribed: bool,
     /// Topics beside the own one.
     pub(crate) subscriptions: Vec<Topic>,
+    /// If the route keeps a history.
+    pub(crate) history: Option<Box<Following>>,
 }
 
 /// Where a channel lives and how its client is spoken to.
@@ -90,6 +95,13 @@ impl<A> Context<A> {
         self.core.route().value.as_ref()?.downcast_ref()
     }
 
+    /// Whether the client, as it joined, asked for what it missed, and gets it: on a topic
+    /// with a [`History`](crate::History), `after_join` can spare one that recovered the state from the start.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.core.history.as_ref().map_or(Recovery::NotAsked, |history| history.recovery())
+    }
+
     /// The id that the socket's `connect` gave the connection.
     #[must_use]
     pub fn socket_id(&self) -> Option<&Topic> {
@@ -134,7 +146,7 @@ impl<A> Context<A> {
     #[doc(alias = "broadcast_from!")]
     pub fn broadcast_from(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
         let broadcast = Broadcast::new(self.topic().clone(), event, payload.into_payload()?);
-        self.endpoint().deliver(broadcast, Some(self.own_id()))
+        self.endpoint().deliver(broadcast, Some(self.core.own_id()))
     }
 
     /// What is needed to reply to the message that is being handled later, or from
@@ -177,10 +189,6 @@ impl<A> Context<A> {
     pub fn disconnect(&self) {
         self.core.address.mailbox.send(Item::Close(bennu_protocol::websocket::close::GOING_AWAY));
     }
-
-    fn own_id(&self) -> SubscriberId {
-        self.core.own_id()
-    }
 }
 
 impl ContextCore {
@@ -193,10 +201,32 @@ impl ContextCore {
         self.address.mailbox.mount.metrics.route(self.route)
     }
 
-    /// Begins to receive the own topic.
-    pub(crate) fn subscribe_own(&mut self) {
+    /// Begins to receive the own topic. Returns the join's response, with the client's position
+    /// in it if there is a history, and what of that the client missed.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the response cannot carry the position.
+    pub(crate) fn subscribe_own(
+        &mut self,
+        response: Payload,
+    ) -> Result<(Payload, Option<Replay>), EncodeError> {
         self.subscribed = true;
         self.metrics().channels.increment(1);
+        match self.history.take() {
+            None => {
+                self.subscribe();
+                Ok((response, None))
+            }
+            Some(mut history) => {
+                let begun = history.begin(self, &response);
+                self.history = Some(history);
+                begun
+            }
+        }
+    }
+
+    pub(crate) fn subscribe(&self) {
         let Address { mailbox, topic, .. } = &self.address;
         self.endpoint.pubsub().add_subscriber(topic, self.own_id(), mailbox.clone());
     }
@@ -206,23 +236,30 @@ impl ContextCore {
         if std::mem::take(&mut self.subscribed) {
             self.metrics().channels.decrement(1);
             self.endpoint.pubsub().remove_subscriber(&self.address.topic, self.own_id());
+            if let Some(history) = &mut self.history {
+                history.end();
+            }
         }
         for topic in std::mem::take(&mut self.subscriptions) {
             self.endpoint.pubsub().remove_subscriber(topic, self.info_id());
         }
     }
 
+    /// The subscription to the own topic.
+    pub(crate) fn own_subscription(&self) -> Subscription {
+        Subscription { channel: self.address.channel, route: Some(self.route) }
+    }
+
     fn own_id(&self) -> SubscriberId {
-        self.id(Some(self.route))
+        self.id(self.own_subscription())
     }
 
     fn info_id(&self) -> SubscriberId {
-        self.id(None)
+        self.id(Subscription { channel: self.address.channel, route: None })
     }
 
-    fn id(&self, route: Option<usize>) -> SubscriberId {
-        let Address { mailbox, channel, .. } = &self.address;
-        mailbox.id.with_token(Subscription { channel: *channel, route }.to_token())
+    fn id(&self, subscription: Subscription) -> SubscriberId {
+        self.address.mailbox.id.with_token(subscription.to_token())
     }
 }
 

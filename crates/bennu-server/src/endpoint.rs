@@ -13,6 +13,7 @@ use crate::admission::TokenBucket;
 use crate::clock::WallClock;
 use crate::config::SocketOptions;
 use crate::drain::Connections;
+use crate::history::{History, Ring, Rings};
 use crate::large_broadcast::LargeBroadcasts;
 use crate::metrics::{self, EndpointMetrics, MountMetrics};
 use crate::mount::{Mount, PathPattern};
@@ -48,6 +49,9 @@ struct Inner {
     revocations: Revocations,
     metrics: EndpointMetrics,
     large_broadcasts: LargeBroadcasts,
+    /// Whether any route keeps a history.
+    keeps_history: bool,
+    rings: Rings,
 }
 
 impl Endpoint {
@@ -63,6 +67,7 @@ impl Endpoint {
             large_broadcast: DEFAULT_LARGE_BROADCAST,
             clock: WallClock::default(),
             revocation_memory: DEFAULT_MEMORY,
+            history_budget: 64 << 20,
         }
     }
 
@@ -140,9 +145,14 @@ impl Endpoint {
         let topic = broadcast.topic().clone();
         self.0.metrics.broadcasts.increment(1);
         self.0.large_broadcasts.check(&broadcast, || self.0.pubsub.subscriber_count(&topic));
-        let delivery = match from {
+        let history = self.history(&topic).filter(|history| history.keeps(broadcast.event()));
+        let send = |broadcast| match from {
             Some(from) => self.0.pubsub.broadcast_from(from, &topic, broadcast),
             None => self.0.pubsub.broadcast(&topic, broadcast),
+        };
+        let delivery = match history {
+            Some(history) => self.0.rings.publish(&broadcast, history, send)?,
+            None => send(broadcast),
         };
         // An error stays in the broadcast, whichever subscriber's version it was about.
         match delivery.get::<Broadcast>().and_then(Broadcast::encode_error) {
@@ -162,6 +172,17 @@ impl Endpoint {
     /// Names this endpoint, and no other on any node.
     pub(crate) fn id(&self) -> &str {
         &self.0.id
+    }
+
+    /// What is kept of a topic: as the first route says that serves it and keeps anything.
+    fn history(&self, topic: &str) -> Option<&Arc<History>> {
+        let mut mounts = self.0.mounts.iter().filter(|_| self.0.keeps_history);
+        mounts.find_map(|mount| mount.history(topic))
+    }
+
+    /// The ring of a topic that is kept.
+    pub(crate) fn ring(&self, topic: &Topic) -> Option<Arc<Ring>> {
+        Some(self.0.rings.ring(topic, self.history(topic)?))
     }
 
     pub(crate) fn host(&self) -> Option<&str> {
@@ -194,6 +215,7 @@ pub struct EndpointBuilder {
     large_broadcast: usize,
     clock: WallClock,
     revocation_memory: Duration,
+    history_budget: usize,
 }
 
 /// Why an endpoint cannot be built.
@@ -209,6 +231,12 @@ pub enum BuildError {
         pattern: String,
         /// What is wrong.
         source: TopicPatternError,
+    },
+    /// [`Channels::history`] was called before any channel was declared.
+    #[error("the socket at {path:?} has a history without a channel in front of it")]
+    HistoryWithoutChannel {
+        /// Where the socket is mounted.
+        path: String,
     },
     /// Two sockets are mounted at one path.
     #[error("two sockets are mounted at {0:?}")]
@@ -247,6 +275,15 @@ impl EndpointBuilder {
         self
     }
 
+    /// Bytes that the [histories](crate::History) of all topics together may take; 64 MiB by
+    /// default. Beyond that, those that were quiet longest lose what they keep, and clients that
+    /// would have needed it are told `recovered: false`.
+    #[must_use]
+    pub fn history_budget(mut self, bytes: usize) -> Self {
+        self.history_budget = bytes;
+        self
+    }
+
     /// Mounts a socket at `path`, such as `/socket`, so that its WebSocket is at
     /// `/socket/websocket`, and its long polling, where that is on, at `/socket/longpoll`. Segments `:name` of the path become connect parameters.
     #[must_use]
@@ -257,7 +294,10 @@ impl EndpointBuilder {
         channels: Channels<S::Assigns>,
         options: SocketOptions,
     ) -> Self {
-        self.mounts.push(mount(path, socket, channels.routes, options));
+        self.mounts.push(match channels.history_without_route {
+            true => Err(BuildError::HistoryWithoutChannel { path: path.to_owned() }),
+            false => mount(path, socket, channels.routes, options),
+        });
         self
     }
 
@@ -313,6 +353,8 @@ impl EndpointBuilder {
         }
         let secret = self.secret.unwrap_or_else(SecretKeyBase::random);
         let clock = self.clock.clone();
+        let keeps_history =
+            mounts.iter().any(|mount| mount.routes.iter().any(|route| route.history.is_some()));
         Ok(Endpoint(Arc::new(Inner {
             tokens: Tokens::with_clock(secret, move || clock.now()),
             id: random_text(),
@@ -325,6 +367,8 @@ impl EndpointBuilder {
             connect_rate: self.connect_rate,
             metrics: EndpointMetrics::new(),
             large_broadcasts: LargeBroadcasts::new(self.large_broadcast),
+            keeps_history,
+            rings: Rings::new(self.history_budget),
         })))
     }
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 use std::time::Instant;
 
-use bennu_protocol::{Broadcast, Frame, Name, Payload, Ref, Topic};
+use bennu_protocol::{Broadcast, EncodeError, Frame, Name, Payload, Ref, Topic};
 use bennu_pubsub::Delivery;
 use futures_util::future::BoxFuture;
 
@@ -14,7 +14,9 @@ use crate::channel::{
     UnknownEvent,
 };
 use crate::context::{Context, ContextCore};
+use crate::history::Replay;
 use crate::info::Info;
+use crate::mailbox::Item;
 use crate::router::JoinOutcome;
 
 /// A channel and its context, as they move into a handler's future and back.
@@ -96,6 +98,8 @@ pub(crate) struct Joined {
     pub(crate) route: u32,
     pub(crate) topic: Topic,
     run: Run,
+    /// What the client missed; comes before all that waits.
+    replay: Option<Replay>,
     waiting: VecDeque<Waiting>,
     /// Bytes of client messages in `waiting`.
     waiting_bytes: usize,
@@ -103,17 +107,11 @@ pub(crate) struct Joined {
     backlog_bytes: usize,
     /// Ref of the message whose handler runs or waits.
     reference: Option<Ref>,
-    hold: Hold,
-}
-
-/// Whether broadcasts have to wait, so that what `after_join` sends comes before all of them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    No,
-    /// `after_join` has not returned.
-    AfterJoin,
-    /// It has, and broadcasts that waited are still in the queue, ahead of new ones.
-    Queued,
+    /// Whether broadcasts have to wait behind what is in `waiting` or runs: what the client
+    /// missed, `after_join`, and, where clients count broadcasts, `handle_out`.
+    holds_broadcasts: bool,
+    /// Whether clients count them.
+    numbered: bool,
 }
 
 enum Run {
@@ -127,7 +125,7 @@ enum Run {
 /// What waits behind a handler, in order of arrival.
 pub(crate) enum Waiting {
     Input(Input),
-    /// A broadcast that `after_join` holds up.
+    /// A broadcast that something in front of it holds up.
     Frame(Frame),
     Leave {
         reference: Option<Ref>,
@@ -172,15 +170,18 @@ impl Joined {
             route,
             topic,
             run: Run::Joining(join),
+            replay: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             backlog_bytes: 0,
             reference: None,
-            hold: Hold::No,
+            holds_broadcasts: false,
+            numbered: false,
         }
     }
 
     pub(crate) fn push(&mut self, waiting: Waiting) {
+        self.holds_broadcasts |= self.is_in_order(&waiting);
         self.waiting_bytes += waiting.client_bytes();
         self.backlog_bytes += waiting.backlog_bytes();
         self.waiting.push_back(waiting);
@@ -191,16 +192,25 @@ impl Joined {
         self.backlog_bytes
     }
 
-    /// Whether a broadcast has to wait behind `after_join`.
+    /// Whether a broadcast has to wait.
     pub(crate) fn holds_broadcasts(&self) -> bool {
-        self.hold != Hold::No
+        self.holds_broadcasts
     }
 
-    /// Called when all that a handler sent is out of the mailbox: if that handler was
-    /// `after_join`, broadcasts need not wait for it any more.
+    /// Called when all that a handler sent is out of the mailbox: broadcasts need not wait for
+    /// that handler any more, but for those that are in the queue already.
     pub(crate) fn settle(&mut self) {
-        if matches!(self.run, Run::Idle(_)) && self.hold != Hold::No {
-            self.hold = if self.has_frames_waiting() { Hold::Queued } else { Hold::No };
+        if self.holds_broadcasts && matches!(self.run, Run::Idle(_)) {
+            self.holds_broadcasts = self.waiting.iter().any(|waiting| self.is_in_order(waiting));
+        }
+    }
+
+    /// Whether broadcasts that come later have to wait for this.
+    fn is_in_order(&self, waiting: &Waiting) -> bool {
+        match waiting {
+            Waiting::Frame(_) | Waiting::Input(Input::AfterJoin) => true,
+            Waiting::Input(Input::Out(_)) => self.numbered,
+            Waiting::Input(Input::In { .. } | Input::Info(_)) | Waiting::Leave { .. } => false,
         }
     }
 
@@ -209,13 +219,21 @@ impl Joined {
         self.waiting_bytes
     }
 
-    /// The join is accepted: subscribes, and makes `after_join` the first thing to run.
-    pub(crate) fn begin(&mut self) {
-        if let Run::Idle(channel) = &mut self.run {
-            channel.core().subscribe_own();
-            self.hold = Hold::AfterJoin;
-            self.waiting.push_front(Waiting::Input(Input::AfterJoin));
-        }
+    /// The join is accepted: subscribes, makes what the client missed and `after_join` the first
+    /// things to come, and returns the response for the client.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the response cannot carry the client's position.
+    pub(crate) fn begin(&mut self, response: Payload) -> Result<Payload, EncodeError> {
+        let Run::Idle(channel) = &mut self.run else { return Ok(response) };
+        let core = channel.core();
+        let (response, missed) = core.subscribe_own(response)?;
+        self.numbered = core.history.is_some();
+        self.replay = missed;
+        self.holds_broadcasts = true;
+        self.waiting.push_front(Waiting::Input(Input::AfterJoin));
+        Ok(response)
     }
 
     /// Runs the handler that waits, or the next one, until something is to be done or it waits again.
@@ -251,11 +269,22 @@ impl Joined {
 
     /// Drops what waits; the connection has ended.
     pub(crate) fn clear_waiting(&mut self) {
+        self.replay = None;
         discard(std::mem::take(&mut self.waiting));
         (self.waiting_bytes, self.backlog_bytes) = (0, 0);
     }
 
     fn next(&mut self, channel: Box<dyn AnyChannel>, cx: &mut std::task::Context<'_>) -> Step {
+        if let Some(replay) = &mut self.replay {
+            match replay.poll_next() {
+                Poll::Ready(Some(missed)) => return self.take(channel, missed, cx),
+                Poll::Ready(None) => self.replay = None,
+                Poll::Pending => {
+                    self.run = Run::Idle(channel);
+                    return Step::Idle;
+                }
+            }
+        }
         let Some(next) = self.waiting.pop_front() else {
             self.waiting = VecDeque::new();
             self.run = Run::Idle(channel);
@@ -263,11 +292,14 @@ impl Joined {
         };
         self.waiting_bytes -= next.client_bytes();
         self.backlog_bytes -= next.backlog_bytes();
+        self.take(channel, next, cx)
+    }
+
+    fn take(&mut self, channel: Box<dyn AnyChannel>, next: Waiting, cx: &mut std::task::Context<'_>) -> Step {
         match next {
             Waiting::Input(input) => self.start(channel, input, cx),
             Waiting::Frame(frame) => {
                 self.run = Run::Idle(channel);
-                self.settle();
                 Step::Frame(frame)
             }
             Waiting::Leave { reference } => {
@@ -331,11 +363,6 @@ impl Joined {
         }
     }
 
-    /// Broadcasts that waited for `after_join` stay in front of those that come now.
-    fn has_frames_waiting(&self) -> bool {
-        self.waiting.iter().any(|waiting| matches!(waiting, Waiting::Frame(_)))
-    }
-
     fn handled(&mut self, result: HandlerResult) -> Step {
         let reference = self.reference.take();
         match result {
@@ -352,6 +379,15 @@ impl Joined {
 }
 
 impl Waiting {
+    /// A broadcast as it waits in a channel's queue.
+    pub(crate) fn broadcast(item: Item) -> Option<Self> {
+        match item {
+            Item::Fastlane { frame, .. } => Some(Waiting::Frame(frame)),
+            Item::Out { delivery, .. } => Some(Waiting::Input(Input::Out(delivery))),
+            Item::Frame(_) | Item::Reply { .. } | Item::Info { .. } | Item::Close(_) | Item::Drain => None,
+        }
+    }
+
     fn client_bytes(&self) -> usize {
         match self {
             Waiting::Input(Input::In { payload, .. }) => size_of::<Waiting>() + payload.len(),
@@ -360,7 +396,7 @@ impl Waiting {
         }
     }
 
-    fn backlog_bytes(&self) -> usize {
+    pub(crate) fn backlog_bytes(&self) -> usize {
         match self {
             Waiting::Input(Input::Out(delivery)) => delivery.size(),
             Waiting::Input(Input::Info(info)) => info.size(),

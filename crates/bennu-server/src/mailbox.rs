@@ -12,6 +12,10 @@ use parking_lot::Mutex;
 use crate::info::Info;
 use crate::mount::Mount;
 
+/// How many times the bound of the backlog replays may take: what a client misses that was
+/// disconnected for reading too slowly is a whole backlog, and what came since.
+const REPLAY_BACKLOGS: usize = 4;
+
 /// The part of a connection that is shared: a queue in order of arrival.
 ///
 /// It is bounded in bytes together with the connection's outbox. When a message
@@ -24,6 +28,10 @@ pub(crate) struct Mailbox {
     queue: Mutex<Queue>,
     /// Bytes in the queue and in the connection's outbox.
     backlog: AtomicUsize,
+    /// Of these, bytes that channels hold back.
+    held: AtomicUsize,
+    /// Bytes of replays, which are in the queue or the outbox only in part.
+    replaying: AtomicUsize,
     waker: AtomicWaker,
 }
 
@@ -86,6 +94,8 @@ impl Mailbox {
             mount,
             queue: Mutex::default(),
             backlog: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            replaying: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
         })
     }
@@ -134,7 +144,11 @@ impl Mailbox {
 
     /// Counts bytes that left the outbox, or items that were not for it.
     pub(crate) fn sent(&self, bytes: usize) {
+        let held = self.replaying.load(Ordering::Relaxed) > 0 && self.holds_replays();
         self.backlog.fetch_sub(bytes, Ordering::Relaxed);
+        if held && !self.holds_replays() {
+            self.waker.wake();
+        }
     }
 
     /// Bytes that wait for the client.
@@ -147,6 +161,36 @@ impl Mailbox {
         self.backlog.load(Ordering::Relaxed) > self.mount.options.max_backlog / 2
     }
 
+    /// Counts bytes that a channel of the connection holds back from the outbox.
+    pub(crate) fn held(&self, bytes: usize) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that a channel held back and took, or dropped.
+    pub(crate) fn released(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.sent(bytes);
+    }
+
+    /// Whether so many bytes more may be on their way to a client that missed them.
+    pub(crate) fn begin_replay(&self, bytes: usize) -> bool {
+        let waiting = self.replaying.load(Ordering::Relaxed);
+        let fits = bytes <= (REPLAY_BACKLOGS * self.mount.options.max_backlog).saturating_sub(waiting);
+        self.replaying.fetch_add(if fits { bytes } else { 0 }, Ordering::Relaxed);
+        fits
+    }
+
+    pub(crate) fn end_replay(&self, bytes: usize) {
+        self.replaying.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether replays have to wait, to leave half of the bound for what is broadcast meanwhile.
+    /// What waits behind them does not count: it cannot leave before they have.
+    pub(crate) fn holds_replays(&self) -> bool {
+        let outbox = self.backlog().saturating_sub(self.held.load(Ordering::Relaxed));
+        outbox > self.mount.options.max_backlog / 2
+    }
+
     pub(crate) fn register(&self, waker: &std::task::Waker) {
         self.waker.register(waker);
     }
@@ -155,24 +199,32 @@ impl Mailbox {
 impl Subscriber for Mailbox {
     /// Runs on the broadcaster's thread, so that its encoding error is the broadcaster's.
     fn deliver(&self, id: SubscriberId, delivery: &Delivery) {
-        let Some(Subscription { channel, route }) = Subscription::from_token(id.token) else {
+        let Some(subscription) = Subscription::from_token(id.token) else {
             return self.deliver_to_socket(delivery);
         };
-        let Some(broadcast) = delivery.get::<Broadcast>().filter(|_| route.is_some()) else {
-            return self.send(Item::Info { channel, info: Info::delivery(delivery.clone()) });
-        };
-        let route = route.and_then(|route| self.mount.routes.get(route));
-        if route.is_some_and(|route| route.intercept.contains(&broadcast.event())) {
-            return self.send(Item::Out { channel, delivery: delivery.clone() });
-        }
-        // An error stays in the broadcast, where the broadcaster looks for it.
-        if let Ok(frame) = broadcast.frame(self.serializer) {
-            self.send(Item::Fastlane { channel, frame: frame.clone() });
+        if let Some(item) = self.item(subscription, delivery) {
+            self.send(item);
         }
     }
 }
 
 impl Mailbox {
+    /// What a delivery is for one of the connection's channels; `None` when this client's
+    /// version cannot carry it.
+    pub(crate) fn item(&self, subscription: Subscription, delivery: &Delivery) -> Option<Item> {
+        let Subscription { channel, route } = subscription;
+        let Some(broadcast) = delivery.get::<Broadcast>().filter(|_| route.is_some()) else {
+            return Some(Item::Info { channel, info: Info::delivery(delivery.clone()) });
+        };
+        let route = route.and_then(|route| self.mount.routes.get(route));
+        if route.is_some_and(|route| route.intercept.contains(&broadcast.event())) {
+            return Some(Item::Out { channel, delivery: delivery.clone() });
+        }
+        // An error stays in the broadcast, where the broadcaster looks for it.
+        let frame = broadcast.frame(self.serializer).ok()?;
+        Some(Item::Fastlane { channel, frame: frame.clone() })
+    }
+
     /// On a socket's id only `disconnect` has a meaning.
     fn deliver_to_socket(&self, delivery: &Delivery) {
         if delivery.get::<Broadcast>().is_some_and(|broadcast| broadcast.event() == "disconnect") {

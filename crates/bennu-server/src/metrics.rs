@@ -42,6 +42,7 @@ const CONNECTIONS: &str = "bennu_connections";
 const DISCONNECTS: &str = "bennu_disconnects_total";
 const JOINS: &str = "bennu_joins_total";
 const JOIN_SECONDS: &str = "bennu_join_duration_seconds";
+const RECOVERIES: &str = "bennu_recoveries_total";
 const CHANNELS: &str = "bennu_channels";
 const HANDLE_IN_SECONDS: &str = "bennu_handle_in_duration_seconds";
 const CRASHES: &str = "bennu_crashes_total";
@@ -100,6 +101,13 @@ pub const METRICS: &[Metric] = &[
         labels: CHANNEL,
         description: "How long a channel's join took, accepted or refused.",
         telemetry: Some("[:phoenix, :channel_joined], duration"),
+    },
+    Metric {
+        name: RECOVERIES,
+        kind: MetricKind::Counter,
+        labels: &["mount", "channel", "result"],
+        description: "Joins that asked for what was missed; result is recovered or lost.",
+        telemetry: None,
     },
     Metric {
         name: CHANNELS,
@@ -381,6 +389,8 @@ pub(crate) struct RouteMetrics {
     pub(crate) joins_ok: Counter,
     pub(crate) joins_refused: Counter,
     pub(crate) joins_crashed: Counter,
+    pub(crate) recovered: Counter,
+    pub(crate) not_recovered: Counter,
     pub(crate) crashes_in_join: Counter,
     pub(crate) crashes_in_handler: Counter,
     pub(crate) crashes_in_terminate: Counter,
@@ -393,7 +403,10 @@ impl RouteMetrics {
         let labels = [("mount", mount.to_owned()), ("channel", pattern.to_owned())];
         let joins = |result: &'static str| counter!(JOINS, "mount" => mount.to_owned(), "channel" => pattern.to_owned(), "result" => result);
         let crashes = |during: &'static str| counter!(CRASHES, "mount" => mount.to_owned(), "channel" => pattern.to_owned(), "during" => during);
+        let recoveries = |result: &'static str| counter!(RECOVERIES, "mount" => mount.to_owned(), "channel" => pattern.to_owned(), "result" => result);
         RouteMetrics {
+            recovered: recoveries("recovered"),
+            not_recovered: recoveries("lost"),
             channels: gauge!(CHANNELS, &labels),
             joins_ok: joins("ok"),
             joins_refused: joins("refused"),

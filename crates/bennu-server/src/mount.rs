@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bennu_protocol::{SessionConfig, TopicPattern};
 
 use crate::config::SocketOptions;
+use crate::history::History;
 use crate::metrics::MountMetrics;
 use crate::params::Params;
 use crate::router::Route;
@@ -28,6 +29,12 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
+    /// What the route that serves a topic keeps of it.
+    pub(crate) fn history(&self, topic: &str) -> Option<&Arc<History>> {
+        let route = self.session.patterns.iter().position(|pattern| pattern.matches(topic))?;
+        self.routes[route].history.as_ref()
+    }
+
     pub(crate) fn session_config(patterns: Vec<TopicPattern>, options: &SocketOptions) -> Arc<SessionConfig> {
         Arc::new(SessionConfig {
             patterns,

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 use crate::channel::{Channel, JoinRefusal, JoinRequest};
 use crate::context::{Context, ContextCore};
+use crate::history::History;
 use crate::joined::{Active, AnyChannel};
 use crate::socket::{AnyAssigns, TransportKind};
 
@@ -20,6 +21,8 @@ pub(crate) type RouteValue = Arc<dyn Any + Send + Sync>;
 /// The channels of a socket, by topic pattern; the first pattern that matches serves.
 pub struct Channels<A> {
     pub(crate) routes: Vec<Route>,
+    /// Whether a history was given before there was a route for it.
+    pub(crate) history_without_route: bool,
     assigns: PhantomData<fn() -> A>,
 }
 
@@ -28,6 +31,7 @@ pub(crate) struct Route {
     pub(crate) pattern: String,
     pub(crate) intercept: &'static [&'static str],
     pub(crate) value: Option<RouteValue>,
+    pub(crate) history: Option<Arc<History>>,
     pub(crate) start: fn(JoinStart) -> BoxFuture<'static, JoinOutcome>,
 }
 
@@ -47,7 +51,7 @@ impl<A: Send + Sync + 'static> Channels<A> {
     /// No channels yet: every join is answered with `unmatched topic`.
     #[must_use]
     pub fn new() -> Self {
-        Channels { routes: Vec::new(), assigns: PhantomData }
+        Channels { routes: Vec::new(), history_without_route: false, assigns: PhantomData }
     }
 
     /// Serves the topics that match `pattern`, such as `room:*` or `lobby`, with channel `C`.
@@ -64,9 +68,36 @@ impl<A: Send + Sync + 'static> Channels<A> {
         self.route::<C>(pattern, Some(Arc::new(value)))
     }
 
+    /// Keeps the last broadcasts of the topics of the channel that was declared last, so that
+    /// clients which lost their connection get what they missed; see [`History`].
+    ///
+    /// Where two sockets of an endpoint serve the same topics, the history of the one that was mounted
+    /// first counts for both.
+    ///
+    /// ```
+    /// # use bennu_server::{Channel, Channels, History, JoinRefusal, JoinRequest, Joined};
+    /// # struct RoomChannel;
+    /// # impl Channel for RoomChannel {
+    /// #     type Assigns = ();
+    /// #     async fn join(_: JoinRequest<()>) -> Result<Joined<Self>, JoinRefusal> {
+    /// #         Ok(Joined::new(RoomChannel))
+    /// #     }
+    /// # }
+    /// let channels = Channels::new().channel::<RoomChannel>("room:*").history(History::last(100));
+    /// # drop(channels);
+    /// ```
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        match self.routes.last_mut() {
+            Some(route) => route.history = Some(Arc::new(history)),
+            None => self.history_without_route = true,
+        }
+        self
+    }
+
     fn route<C: Channel<Assigns = A>>(mut self, pattern: &str, value: Option<RouteValue>) -> Self {
         let pattern = pattern.to_owned();
-        self.routes.push(Route { pattern, intercept: C::INTERCEPT, value, start: start::<C> });
+        self.routes.push(Route { pattern, intercept: C::INTERCEPT, value, history: None, start: start::<C> });
         self
     }
 }

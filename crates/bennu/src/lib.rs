@@ -85,18 +85,19 @@ pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
 pub use bennu_server::{
     AllowAnonymous, AtExpiry, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin,
     ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint, EndpointBuilder, Handled,
-    HandlerResult, Info, JoinRefusal, JoinRequest, Joined, LongPollOptions, Origin, OriginPattern,
-    OriginPatternError, Param, Params, QueryError, Refusal, RenewRequest, Renewed, Reply, Revocation, Socket,
-    SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent, Unready,
+    HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined, LongPollOptions, Origin, OriginPattern,
+    OriginPatternError, Param, Params, QueryError, Recovery, Refusal, RenewRequest, Renewed, Reply,
+    Revocation, Socket, SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent,
+    Unready,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.
 pub mod prelude {
     pub use crate::{
         AllowAnonymous, Channel, ChannelError, ChannelRef, Channels, CheckOrigin, ConnectRequest, Connected,
-        Context, Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Payload, Presence,
-        PubSub, Refusal, RenewRequest, Renewed, Socket, SocketOptions, SocketRef, Status, StopReason,
-        TerminateReason, Topic, presence,
+        Context, Endpoint, Handled, HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined, Payload,
+        Presence, PubSub, Refusal, RenewRequest, Renewed, Socket, SocketOptions, SocketRef, Status,
+        StopReason, TerminateReason, Topic, presence,
         typed::{Answer, AnswerResult, ClientEvents, ServerEvents, Typed, TypedChannel, TypedContext},
     };
 }

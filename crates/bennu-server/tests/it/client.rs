@@ -105,6 +105,15 @@ impl Client {
         }
     }
 
+    /// The next message, if one comes at once.
+    pub(crate) async fn recv_soon(&mut self) -> Option<Value> {
+        match tokio::time::timeout(Duration::from_millis(1), self.read()).await {
+            Ok(Some(Item::Text(text))) => Some(serde_json::from_slice(&text).unwrap()),
+            Ok(other) => panic!("expected a message or silence, got {other:?}"),
+            Err(_) => None,
+        }
+    }
+
     /// The event of the next message.
     pub(crate) async fn recv_event(&mut self) -> String {
         self.recv().await[3].as_str().unwrap().to_owned()
@@ -123,6 +132,18 @@ impl Client {
                 Some(Item::Close(frame)) => return frame.unwrap().code,
                 Some(_) => {}
                 None => panic!("the stream ended without a close frame"),
+            }
+        }
+    }
+
+    /// The messages in front of the close frame, and its code.
+    pub(crate) async fn recv_until_closed(&mut self) -> (Vec<Value>, u16) {
+        let mut messages = Vec::new();
+        loop {
+            match self.next().await {
+                Some(Item::Text(text)) => messages.push(serde_json::from_slice(&text).unwrap()),
+                Some(Item::Close(frame)) => return (messages, frame.unwrap().code),
+                other => panic!("expected a message or a close frame, got {other:?}"),
             }
         }
     }

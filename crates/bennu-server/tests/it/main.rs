@@ -10,6 +10,7 @@ mod client;
 mod credentials;
 mod drain;
 mod handshake;
+mod history;
 mod infos;
 mod lifecycle;
 mod longpoll;
