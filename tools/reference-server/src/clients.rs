@@ -1,6 +1,6 @@
 //! The application for clients that others wrote.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bennu::prelude::*;
 use bennu::{CheckOrigin, LongPollOptions};
@@ -11,10 +11,16 @@ use crate::options::Options;
 pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
     let presence = Presence::new(pubsub.clone());
     let channels = Channels::new().channel::<RoomChannel>("room:*");
-    let socket =
-        options.socket().check_origin(CheckOrigin::Any).auth_token(true).longpoll(LongPollOptions::new());
+    let socket = options
+        .socket()
+        .check_origin(CheckOrigin::Any)
+        .auth_token(true)
+        .longpoll(LongPollOptions::new().window(POLL_WINDOW));
     Ok(options.endpoint(pubsub)?.socket("/socket", ClientsSocket { presence }, channels, socket).build()?)
 }
+
+/// Short, since a client that stops polling is missed after 1.5 to 3 of it, and its presence with it.
+const POLL_WINDOW: Duration = Duration::from_secs(2);
 
 struct ClientsSocket {
     presence: Presence,

@@ -15,6 +15,31 @@ fn phoenix_1_8_16_runs_the_scenario() {
 }
 
 #[test]
+fn phoenix_1_8_16_polls_through_the_scenario_with_what_node_has() {
+    poll("phoenix-1.8", "1.8.16");
+}
+
+#[test]
+fn phoenix_1_7_23_polls_through_the_scenario_and_out_of_a_lost_session() {
+    poll("phoenix-1.7", "1.7.23");
+}
+
+#[test]
+fn phoenix_1_6_16_polls_through_the_scenario_and_out_of_a_lost_session() {
+    poll("phoenix-1.6", "1.6.16");
+}
+
+#[test]
+fn phoenix_1_5_14_polls_through_the_scenario_and_out_of_a_lost_session() {
+    poll("phoenix-1.5", "1.5.14");
+}
+
+#[test]
+fn phoenix_1_8_16_falls_back_to_polling_when_the_websocket_is_refused() {
+    run_script("fallback.mjs", "phoenix-1.8", "1.8.16", clients());
+}
+
+#[test]
 fn phoenix_1_7_23_runs_the_scenario() {
     run("phoenix-1.7", "1.7.23");
 }
@@ -35,12 +60,21 @@ fn run(package: &str, version: &str) {
     run_script("scenario.mjs", package, version, clients());
 }
 
+/// The same over long polling.
+fn poll(package: &str, version: &str) {
+    run_script_with("scenario.mjs", package, version, &[&clients().to_string(), "longpoll"]);
+}
+
 /// Runs a script of this folder with one of the packages against the server at `address`.
-#[expect(clippy::print_stdout, reason = "the steps of the script are the test's output")]
 pub(crate) fn run_script(script: &str, package: &str, version: &str, address: SocketAddr) {
+    run_script_with(script, package, version, &[&address.to_string()]);
+}
+
+#[expect(clippy::print_stdout, reason = "the steps of the script are the test's output")]
+fn run_script_with(script: &str, package: &str, version: &str, arguments: &[&str]) {
     let script = Path::new(CLIENTS).join(script);
     let mut node = Command::new("node");
-    node.arg(script).args([package, &address.to_string()]).current_dir(packages());
+    node.arg(script).arg(package).args(arguments).current_dir(packages());
     let output = output(&mut node);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{text}{}", String::from_utf8_lossy(&output.stderr));
