@@ -61,6 +61,46 @@ pub mod presence {
 }
 
 /// Tokens and sessions that Phoenix applications read and write.
+///
+/// ```
+/// use bennu::prelude::*;
+/// use bennu::token::{SecretKeyBase, Session, SessionCookie, csrf};
+///
+/// struct UserSocket;
+///
+/// impl Socket for UserSocket {
+///     type Assigns = u64;
+///
+///     async fn connect(&self, request: &ConnectRequest) -> Result<Connected<u64>, Refusal> {
+///         // A page with a session of the web application, or whoever has a token.
+///         if let Some(user) = request.session().and_then(|session| session.get("user_id")) {
+///             return Ok(Connected::new(user));
+///         }
+///         let token = request.tokens().verify::<u64>("user socket", request.params().text("token"))?;
+///         Ok(Connected::new(token.data).issued_at(token.signed_at).expires_at(token.expires_at))
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let channels = Channels::new();
+/// let secret = SecretKeyBase::new("what the Phoenix application has as its secret_key_base")?;
+/// let cookie = SessionCookie::new("_my_app_key", "mYs4lt");
+/// let endpoint = Endpoint::builder(PubSub::local())
+///     .secret_key_base(secret)
+///     .socket("/socket", UserSocket, channels, SocketOptions::default().session(cookie.clone()))
+///     .build()?;
+///
+/// let token = endpoint.tokens().sign("user socket", &42)?;
+/// assert_eq!(endpoint.tokens().verify::<u64>("user socket", &*token)?.data, 42);
+///
+/// let token = csrf::session_token();
+/// let session = Session::new().with("user_id", 42).with("_csrf_token", token.as_str());
+/// let value = cookie.encode(endpoint.tokens(), &session)?;
+/// let in_the_page = csrf::mask(&token).expect("it was made for this");
+/// # assert!(cookie.decode(endpoint.tokens(), &value).is_some() && csrf::is_valid(&token, &in_the_page));
+/// # Ok(())
+/// # }
+/// ```
 pub mod token {
     pub use bennu_token::{
         FromTerm, KeyDigest, KeyOptions, MaxAge, SecretKeyBase, SecretTooShort, Session, SessionCookie,

@@ -6,5 +6,6 @@
 mod conformance;
 mod properties;
 mod sessions;
+mod terms;
 mod transcript;
 mod values;
