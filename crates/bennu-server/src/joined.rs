@@ -77,7 +77,9 @@ impl<C: Channel> Active<C> {
                 };
                 let started = Instant::now();
                 let result = channel.handle_in(event, payload, cx).await;
-                cx.core.metrics().handle_in_took(started.elapsed());
+                let duration = started.elapsed();
+                cx.core.metrics().handle_in_took(duration);
+                tracing::debug!(connection = cx.connection_id(), topic = ?&**cx.topic(), ?event, ?duration, "handled");
                 result
             }
             Input::Out(delivery) => match delivery.get::<Broadcast>() {

@@ -86,7 +86,7 @@ pub const METRICS: &[Metric] = &[
         kind: MetricKind::Counter,
         labels: &["mount", "transport", "cause"],
         description: "Connections that ended; cause is client (it closed), gone (without a close), idle, slow (1013), disconnect (1001), drain (1012), expired (4401), protocol (1002, 1007, 1009), error (1011) or other.",
-        telemetry: None,
+        telemetry: Some("[:phoenix, :socket_drain], count"),
     },
     Metric {
         name: JOINS,

@@ -270,9 +270,16 @@ async fn attack_054_logs_hold_no_secret_and_no_line_of_a_client() {
     client.cut().await;
 
     let log = String::from_utf8(LOG.take()).unwrap();
-    for expected in
-        ["connected", "refused connection", "joined", "refused join", "crashed", "disconnected", "[FILTERED]"]
-    {
+    for expected in [
+        "connected",
+        "refused connection",
+        "joined",
+        "refused join",
+        "handled",
+        "crashed",
+        "disconnected",
+        "[FILTERED]",
+    ] {
         assert!(log.contains(expected), "{expected} is missing in\n{log}");
     }
     for secret in [
