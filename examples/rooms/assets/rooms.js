@@ -28,6 +28,7 @@ class Room {
 
   // After a reconnect, what comes before the presence is what this page missed.
   joined({ epoch, offset }) {
+    this.messages.forEach((message) => (message.missed = false))
     this.missed = this.rejoining ?? false
     this.rejoining = true
     if (epoch !== undefined) this.position = { epoch, offset }
@@ -69,6 +70,7 @@ class View {
 
   show(room) {
     this.room = room
+    find("#mention").hidden = true
     this.draw(room)
     find("#say").elements.body.focus()
   }
@@ -166,7 +168,7 @@ function enterSite({ token, user, rooms: mine, device }) {
     const mention = find("#mention")
     mention.textContent = `${nameOf(user_id)} mentions you in ${room.name}`
     mention.hidden = false
-    mention.onclick = () => { mention.hidden = true; view.show(room) }
+    mention.onclick = () => view.show(room)
   })
   notifications.join()
 

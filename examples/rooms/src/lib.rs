@@ -20,6 +20,7 @@ pub mod web;
 
 use std::time::Duration;
 
+use bennu::History;
 use bennu::prelude::*;
 use bennu::token::{SecretKeyBase, Tokens};
 
@@ -79,8 +80,12 @@ pub fn endpoint(chat: &Chat, secret: SecretKeyBase, pages: Pages) -> Result<Endp
         })
         .build();
     let socket = UserSocket { chat: chat.clone(), tokens: Tokens::new(secret.clone()), presence };
-    let channels =
-        Channels::new().channel::<RoomChannel>("room:*").channel::<NotificationChannel>("notifications:*");
+    // For those who come back: what was said, and not who typed and who came and went.
+    let history = History::last(100).events(["message:new"]);
+    let channels = Channels::new()
+        .channel::<RoomChannel>("room:*")
+        .history(history)
+        .channel::<NotificationChannel>("notifications:*");
     Endpoint::builder(pubsub)
         .secret_key_base(secret)
         .socket("/socket", socket, channels, socket_options(pages))

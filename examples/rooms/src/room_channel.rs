@@ -40,7 +40,10 @@ impl Channel for RoomChannel {
 
     async fn after_join(&mut self, cx: &mut Context<CurrentUser>) -> Result<(), ChannelError> {
         let CurrentUser { id, device, chat, .. } = cx.assigns();
-        cx.push("messages:history", json!({ "messages": chat.recent_messages(self.room_id, HISTORY) }))?;
+        // Who comes back after a lost connection has what was said before, and has just got what it missed.
+        if !cx.recovery().is_recovered() {
+            cx.push("messages:history", json!({ "messages": chat.recent_messages(self.room_id, HISTORY) }))?;
+        }
         let online_at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         self.presence.track(
             cx.topic(),

@@ -58,6 +58,11 @@ function within(promise, what = "an answer") {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
+// Looks again and again; within() bounds it.
+async function until(condition) {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
 async function step(title, run) {
   await run()
   console.log(`ok   ${title}`)
@@ -115,20 +120,48 @@ await step("presence counts devices", async () => {
   const compilers = ada.channel("room:2", {})
   const presence = new Presence(compilers)
   const devices = () => presence.list((id, { metas }) => [id, ...metas.map(({ device }) => device)])
-  const until = (expected) => within(new Promise((resolve) => {
-    const look = () => JSON.stringify(devices()) === JSON.stringify(expected) && resolve()
-    presence.onSync(look)
-    look()
-  }), JSON.stringify(expected))
+  const shows = (expected) => JSON.stringify(devices()) === JSON.stringify(expected)
+  const synced = (expected) => within(until(() => shows(expected)), JSON.stringify(expected))
   await answer(compilers.join())
-  await until([["1", "web"]])
+  await synced([["1", "web"]])
   const tablet = connect(tokens.grace, "tablet")
   await answer(tablet.channel("room:2", {}).join())
-  await until([["1", "web"], ["2", "tablet"]])
+  await synced([["1", "web"], ["2", "tablet"]])
   await answer(grace.channel("room:2", {}).join())
-  await until([["1", "web"], ["2", "tablet", "phone"]])
+  await synced([["1", "web"], ["2", "tablet", "phone"]])
   tablet.disconnect()
-  await until([["1", "web"], ["2", "phone"]])
+  await synced([["1", "web"], ["2", "phone"]])
+})
+
+await step("who comes back after a lost connection gets what was missed", async () => {
+  let position
+  const room = ada.channel("room:3", () => (position ? { recover: position } : {}))
+  const bodies = []
+  room.on("message:new", ({ body, phx_offset }) => {
+    bodies.push(body)
+    position = { ...position, offset: phx_offset }
+  })
+  const joins = []
+  const joined = (count) => within(until(() => joins.length === count), `join ${count}`)
+  room.join().receive("ok", ({ epoch, offset, recovered }) => {
+    joins.push(recovered)
+    position = { epoch, offset }
+  })
+  const his = alan.channel("room:3", {})
+  assert.equal((await answer(his.join()))[0], "ok")
+  await joined(1)
+  assert.equal((await answer(his.push("message:new", { body: "zero" })))[0], "ok")
+  await within(until(() => bodies.length === 1), "the message")
+
+  await within(new Promise((resolve) => ada.disconnect(resolve)), "the end of the connection")
+  for (const body of ["one", "two"]) {
+    assert.equal((await answer(his.push("message:new", { body })))[0], "ok")
+  }
+  ada.connect()
+  await joined(2)
+  await within(until(() => bodies.length === 3), "what was missed")
+  assert.deepEqual(joins, [undefined, true])
+  assert.deepEqual(bodies, ["zero", "one", "two"])
 })
 
 await step("the administrator speaks in the room", async () => {

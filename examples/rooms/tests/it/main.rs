@@ -6,6 +6,7 @@
 mod notifications;
 mod npm_client;
 mod presence;
+mod recovery;
 mod room_channel;
 mod site;
 mod socket_options;
