@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::position::Recover;
 use super::{History, OFFSET};
 
-/// Bytes that a ring counts for itself, its topic, and its place in the table of rings.
+/// Bytes that a ring counts for itself and its place in the table of rings; its topic comes on top.
 const RING_BYTES: usize = 512;
 
 /// Bytes that a frame has beside topic, event and payload, and the allocation around it.
@@ -31,6 +31,8 @@ pub(crate) struct Ring {
     epoch: String,
     /// Bytes of all rings.
     total: Arc<AtomicUsize>,
+    /// Bytes that it takes with nothing in it.
+    own_bytes: usize,
     state: Mutex<State>,
 }
 
@@ -77,11 +79,12 @@ pub(super) enum Lost {
 }
 
 impl Ring {
-    pub(super) fn new(history: Arc<History>, total: Arc<AtomicUsize>) -> Self {
-        total.fetch_add(RING_BYTES, Ordering::Relaxed);
+    pub(super) fn new(topic: &str, history: Arc<History>, total: Arc<AtomicUsize>) -> Self {
+        let own_bytes = RING_BYTES + topic.len();
+        total.fetch_add(own_bytes, Ordering::Relaxed);
         // Keys that the system seeded, hashed: unlike any other, and no one can guess it.
         let epoch = format!("{:016x}", RandomState::new().hash_one(Instant::now()));
-        Ring { history, epoch, total, state: Mutex::default() }
+        Ring { history, epoch, total, own_bytes, state: Mutex::default() }
     }
 
     pub(super) fn epoch(&self) -> &str {
@@ -197,7 +200,7 @@ impl State {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        self.total.fetch_sub(RING_BYTES + self.state.get_mut().bytes, Ordering::Relaxed);
+        self.total.fetch_sub(self.own_bytes + self.state.get_mut().bytes, Ordering::Relaxed);
     }
 }
 

@@ -82,7 +82,7 @@ impl Rings {
             slot.used = used;
             return slot.ring.clone();
         }
-        let ring = Arc::new(Ring::new(history.clone(), self.bytes.clone()));
+        let ring = Arc::new(Ring::new(topic, history.clone(), self.bytes.clone()));
         table.rings.insert(topic.clone(), Slot { ring: ring.clone(), used });
         ring
     }
@@ -144,5 +144,88 @@ impl Slot {
 impl fmt::Debug for Rings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rings({} of {} bytes)", self.bytes.load(Ordering::Relaxed), self.budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bennu_protocol::Payload;
+    use bennu_pubsub::PubSub;
+
+    use super::super::position::Recover;
+    use super::super::ring::Seat;
+    use super::*;
+
+    fn history() -> Arc<History> {
+        Arc::new(History::last(10).max_age(Duration::from_secs(60)))
+    }
+
+    fn publish(rings: &Rings, topic: &str) {
+        let pubsub = PubSub::local();
+        let broadcast = Broadcast::new(topic, "msg", Payload::empty());
+        let send = |numbered| pubsub.broadcast(topic, numbered);
+        rings.publish(&broadcast, &history(), send).unwrap();
+    }
+
+    fn join(rings: &Rings, topic: &str) -> Seat {
+        rings.ring(&topic.into(), &history()).join(&Recover::NotAsked, || {}).0
+    }
+
+    fn bytes(rings: &Rings) -> usize {
+        rings.bytes.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn topics_that_nobody_ever_joined_keep_nothing() {
+        let rings = Rings::new(usize::MAX);
+        for n in 0..100 {
+            publish(&rings, &format!("user:{n}"));
+        }
+        assert_eq!((rings.table.lock().rings.len(), bytes(&rings)), (0, 0));
+        let _seat = join(&rings, "user:1");
+        publish(&rings, "user:1");
+        assert!(bytes(&rings) > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn topics_that_were_joined_and_left_go_away_and_give_back_their_bytes() {
+        let rings = Rings::new(usize::MAX);
+        for n in 0..100 {
+            drop(join(&rings, &format!("room:{n}")));
+            publish(&rings, &format!("room:{n}"));
+        }
+        let before = bytes(&rings);
+        drop(join(&rings, &"t".repeat(100_000)));
+        assert!(bytes(&rings) - before >= 100_000, "names of topics count");
+        let seat = join(&rings, "room:0");
+        let all = bytes(&rings);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        publish(&rings, "room:0");
+        assert_eq!(rings.table.lock().rings.len(), 101);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        publish(&rings, "room:0");
+        assert_eq!(rings.table.lock().rings.len(), 1, "only the one with a channel is left");
+        assert!(bytes(&rings) < all / 20, "{} of {all} bytes are left", bytes(&rings));
+        drop(seat);
+        tokio::time::advance(Duration::from_secs(70)).await;
+        publish(&rings, "room:other");
+        assert_eq!((rings.table.lock().rings.len(), bytes(&rings)), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_topics_are_joined_and_left_the_budget_holds() {
+        let rings = Rings::new(50_000);
+        let mut seats = Vec::new();
+        for n in 0..1_000 {
+            let seat = join(&rings, &format!("room:{n}"));
+            publish(&rings, &format!("room:{n}"));
+            if n % 20 == 0 {
+                seats.push(seat);
+            }
+            assert!(bytes(&rings) <= 52_000, "{} after {n}", bytes(&rings));
+        }
+        // Positions of those who are there stay what they are.
+        let ring = rings.ring(&"room:0".into(), &history());
+        assert_eq!(ring.join(&Recover::NotAsked, || {}).1.newest, 1);
     }
 }

@@ -9,6 +9,7 @@ mod client;
 mod command_line;
 mod credentials;
 mod handshake;
+mod history;
 mod isolation;
 mod join_refs;
 mod longpoll;
