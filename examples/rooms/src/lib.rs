@@ -4,6 +4,14 @@
 //! cargo run -p rooms -- --dev      # then open http://127.0.0.1:4002 twice
 //! ```
 //!
+//! `--dev` prints an administrator's token, for what an administrator may do:
+//!
+//! ```sh
+//! curl -X POST http://127.0.0.1:4002/admin/rooms/1/announcements -H "authorization: Bearer $TOKEN" \
+//!     -H "content-type: application/json" -d '{"body": "Back at noon"}'
+//! curl -X POST http://127.0.0.1:4002/admin/users/2/disconnect -H "authorization: Bearer $TOKEN"
+//! ```
+//!
 //! Read it in this order: [`UserSocket`] decides who connects, [`RoomChannel`] is a room and
 //! [`NotificationChannel`] what concerns one user; [`Chat`] is what they talk about, [`digest`] a task that broadcasts by
 //! itself, and [`web`] the page and the actions of an administrator.
@@ -22,15 +30,12 @@ use std::time::Duration;
 
 use bennu::History;
 use bennu::prelude::*;
-use bennu::token::{SecretKeyBase, Tokens};
+use bennu::token::SecretKeyBase;
 
 pub use chat::Chat;
 pub use notification_channel::NotificationChannel;
 pub use room_channel::RoomChannel;
 pub use user_socket::{CurrentUser, UserSocket, socket_id};
-
-/// The folder with the npm packages of the page, which the build fetched.
-pub const PACKAGES: &str = env!("PACKAGES");
 
 /// Whose pages may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +84,7 @@ pub fn endpoint(chat: &Chat, secret: SecretKeyBase, pages: Pages) -> Result<Endp
             async { presences }
         })
         .build();
-    let socket = UserSocket { chat: chat.clone(), tokens: Tokens::new(secret.clone()), presence };
+    let socket = UserSocket { chat: chat.clone(), presence };
     // For those who come back: what was said, and not who typed and who came and went.
     let history = History::last(100).events(["message:new"]);
     let channels = Channels::new()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bennu::prelude::*;
-use bennu::token::{Tokens, VerifyOptions};
+use bennu::token::VerifyOptions;
 
 use crate::chat::Chat;
 
@@ -21,8 +21,6 @@ const MAX_DEVICE: usize = 32;
 pub struct UserSocket {
     /// Who there is.
     pub chat: Chat,
-    /// What signed the tokens.
-    pub tokens: Tokens,
     /// Who is online.
     pub presence: Presence,
 }
@@ -44,10 +42,9 @@ impl Socket for UserSocket {
     type Assigns = CurrentUser;
 
     async fn connect(&self, request: &ConnectRequest) -> Result<Connected<CurrentUser>, Refusal> {
-        let token = request.params().text("token");
         let options = VerifyOptions::new().max_age(MAX_AGE);
-        let verified = self.tokens.verify_with::<u64>(SALT, token, &options);
-        let verified = verified.map_err(|_| Refusal::Unauthorized)?;
+        // A token that is missing, invalid or expired is answered with 403.
+        let verified = request.tokens().verify_with::<u64>(SALT, request.params().text("token"), &options)?;
         let id = verified.data;
         let device = request.params().text("device").filter(|device| device.len() <= MAX_DEVICE);
         let user = CurrentUser {
