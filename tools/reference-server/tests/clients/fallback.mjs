@@ -8,9 +8,11 @@ import {join} from "node:path"
 
 const [name, address] = process.argv.slice(2)
 const require = createRequire(join(process.cwd(), "package.json"))
+const {version} = require(join(process.cwd(), "node_modules", name, "package.json"))
+// Before 1.8 the clients know no `fetch`.
+if(Number(version.split(".")[1]) < 8){ await import("./xhr.mjs") }
 const {Socket, LongPoll} = require(name)
 const WebSocket = require("ws")
-const {version} = require(join(process.cwd(), "node_modules", name, "package.json"))
 console.log(`phoenix ${version}`)
 
 // A WebSocket that the server refuses: nothing is mounted there.
