@@ -90,7 +90,7 @@ pub enum PayloadError {
     Shape(#[from] serde_json::Error),
 }
 
-/// Why a `vsn` parameter is refused.
+/// Why a `vsn` parameter, of which the beginning is told, is refused.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VersionError {

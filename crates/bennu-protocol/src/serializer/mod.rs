@@ -9,6 +9,9 @@ use crate::message::{Message, Name, Status};
 use crate::payload::Payload;
 use crate::refs::Ref;
 
+/// So many characters of a version that is refused are told.
+const MAX_SHOWN: usize = 40;
+
 /// A version of the wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Serializer {
@@ -36,11 +39,13 @@ impl Serializer {
     ///
     /// [`VersionError`] when the text is no version or not `~> 1.0.0` or `~> 2.0.0`.
     pub fn negotiate(vsn: &str) -> Result<Self, VersionError> {
-        let version = Version::parse(vsn).ok_or_else(|| VersionError::NotAVersion(vsn.to_owned()))?;
+        // The text is a stranger's and goes into logs.
+        let shown = || vsn.chars().take(MAX_SHOWN).collect();
+        let version = Version::parse(vsn).ok_or_else(|| VersionError::NotAVersion(shown()))?;
         match version {
             Version { major: 1, minor: 0, before_first_patch: false } => Ok(Serializer::V1),
             Version { major: 2, minor: 0, before_first_patch: false } => Ok(Serializer::V2),
-            _ => Err(VersionError::Unsupported(vsn.to_owned())),
+            _ => Err(VersionError::Unsupported(shown())),
         }
     }
 
@@ -187,6 +192,14 @@ fn is_dotted(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_version_that_is_refused_little_is_told() {
+        for vsn in ["9".repeat(60_000), "é\n".repeat(60_000), format!("2.1.0-{}", "a".repeat(60_000))] {
+            let told = Serializer::negotiate(&vsn).unwrap_err().to_string();
+            assert!(told.len() < 200 && !told.contains('\n'), "{told}");
+        }
+    }
 
     #[test]
     fn versions_are_negotiated_as_phoenix_does() {

@@ -1,10 +1,13 @@
 //! Sessions of the web application, and the tokens that guard them.
 
 use bennu_pubsub::PubSub;
-use bennu_server::{BuildError, Channels, CheckOrigin, ConnectRequest, Endpoint, Socket, SocketOptions};
+use bennu_server::{
+    BuildError, Channels, CheckOrigin, ConnectRequest, Endpoint, LongPollOptions, Socket, SocketOptions,
+};
 use bennu_token::{SecretKeyBase, Session, SessionCookie, Tokens, csrf};
 
 use crate::handshake::{ask, witness};
+use crate::poller::{PATH, json_of, send};
 
 const SECRET: &str = "a secret key base of more than twenty bytes";
 
@@ -130,4 +133,18 @@ fn nothing_of_a_session_is_logged() {
         options().check_origin(CheckOrigin::Any).check_csrf(false),
     );
     assert_eq!(error.unwrap_err(), BuildError::OpenSession("/socket".to_owned()));
+}
+
+#[tokio::test]
+async fn long_polling_sees_the_session_as_a_websocket_does() {
+    let page = page();
+    let (socket, notes) = witness(seen);
+    let options = options().longpoll(LongPollOptions::default());
+    let endpoint = serve_sessions(socket, options).unwrap();
+    for (token, expected) in [(&*page.token, Some(42)), ("", None)] {
+        let request = http::Request::builder().uri(format!("{PATH}?vsn=2.0.0&_csrf_token={token}"));
+        let answer = send(&endpoint, request.header("cookie", &page.cookie), "").await;
+        assert_eq!(json_of(&answer)["status"], 410);
+        assert_eq!(notes.lock().unwrap().pop(), Some((expected, true)), "{token}");
+    }
 }
