@@ -13,3 +13,4 @@ mod pipeline;
 mod recovery;
 mod rest;
 mod server;
+mod socket_client_frames;

@@ -192,3 +192,26 @@ fn headers_that_count(headers: &[(String, String)]) -> Vec<(String, String)> {
     counted.sort();
     counted
 }
+
+#[test]
+fn what_a_server_makes_up_stands_for_one_thing() {
+    let state = |reference: &str| Received::Text(format!(r#"{{"metas":[{{"phx_ref":"{reference}"}}]}}"#));
+    let ours =
+        |reference: &str| wire::Received::Text(format!(r#"{{"metas":[{{"phx_ref":"{reference}"}}]}}"#));
+    let mut bindings = Bindings::new(1);
+    assert_eq!(bindings.compare_frame(&state("A"), &ours("x")), Ok(()));
+    assert_eq!(bindings.compare_frame(&state("A"), &ours("x")), Ok(()));
+    assert!(bindings.compare_frame(&state("A"), &ours("y")).is_err(), "A is x");
+    assert!(bindings.compare_frame(&state("B"), &ours("x")).is_err(), "x is A");
+    assert_eq!(bindings.compare_frame(&state("B"), &ours("z")), Ok(()));
+}
+
+#[test]
+fn a_recorded_token_is_sent_as_ours() {
+    let mut bindings = Bindings::new(4321);
+    let (recorded, ours) = (format!(r#"{{"token":"{TOKEN_PREFIX}A"}}"#), r#"{"token":"mine"}"#);
+    assert!(bindings.translate(&format!("/?token={TOKEN_PREFIX}A")).is_err(), "nobody gave it to the client");
+    assert_eq!(bindings.compare_text(&recorded, ours), Ok(()));
+    assert_eq!(bindings.translate(&format!("/?token={TOKEN_PREFIX}A")), Ok("/?token=mine".to_owned()));
+    assert_eq!(bindings.translate("http://localhost:4100"), Ok("http://localhost:4321".to_owned()));
+}

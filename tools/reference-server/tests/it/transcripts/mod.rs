@@ -3,6 +3,7 @@
 mod accepted;
 mod comparison;
 mod documented;
+mod failing;
 mod json;
 mod recording;
 mod replay;

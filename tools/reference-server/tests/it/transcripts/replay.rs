@@ -1,6 +1,7 @@
 //! Plays the client's half of a recording to our server, and holds our half against the recorded one.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::Duration;
 
@@ -57,49 +58,46 @@ struct Connection {
 }
 
 /// Plays a whole recording.
+#[track_caller]
 pub(crate) fn play(file: &str, pace: Pace) {
     play_scenes(file, pace, &[1]);
 }
 
 /// Plays the scenes of a recording, each to a server of its own, at the same time. A scene begins at each of
 /// these events; none may need what another has done.
+#[track_caller]
 pub(crate) fn play_scenes(file: &str, pace: Pace, beginnings: &[u32]) {
-    let recording = Recording::read(file);
+    let recording = &Recording::read(file);
     let ends = beginnings.iter().skip(1).map(|next| next - 1).chain([u32::MAX]);
-    thread::scope(|scope| {
-        let scenes = beginnings.iter().zip(ends).map(|(first, last)| {
-            let recording = &recording;
-            scope.spawn(move || play_events(recording, *first, last, pace))
-        });
-        let failures: Vec<_> =
-            scenes.collect::<Vec<_>>().into_iter().filter_map(|scene| scene.join().err()).collect();
-        if let Some(failure) = failures.into_iter().next() {
-            std::panic::resume_unwind(failure);
-        }
+    let verdicts: Vec<Verdict> = thread::scope(|scope| {
+        let scenes = beginnings
+            .iter()
+            .zip(ends)
+            .map(|(first, last)| scope.spawn(move || play_scene(recording, *first..=last, pace)));
+        let scenes: Vec<_> = scenes.collect();
+        scenes.into_iter().map(|scene| scene.join().expect("a scene ends with a verdict")).collect()
     });
+    let failures: Vec<String> = verdicts.into_iter().filter_map(Result::err).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-fn play_events(recording: &Recording, first: u32, last: u32, pace: Pace) {
+/// Plays some of the events of a recording. The error names the recording and the event.
+pub(crate) fn play_scene(recording: &Recording, events: RangeInclusive<u32>, pace: Pace) -> Verdict {
     let file = &recording.file;
-    let server = Server::start_with_log("transcripts", &[], &format!("transcripts-{file}-{first}"));
+    let server =
+        Server::start_with_log("transcripts", &[], &format!("transcripts-{file}-{}", events.start()));
     let bindings = Bindings::new(server.address.port());
     let mut replay = Replay { server, pace, bindings, connections: HashMap::new(), barriers: 0, ticks: 0 };
     let mut before = None;
-    for step in steps(recording).into_iter().filter(|step| (first..=last).contains(&step.event.number)) {
+    for step in steps(recording).into_iter().filter(|step| events.contains(&step.event.number)) {
         let rest = before.map_or(0.0, |before: f64| step.event.at - before);
         before = Some(step.event.at);
-        if let Err(error) = replay.step(&step, rest) {
-            panic!(
-                "{file}: {}: {error}\n{:?}\nnotes before: {:?}",
-                step.name,
-                step.event,
-                notes(recording, &step)
-            );
-        }
+        replay.step(&step, rest).map_err(|error| {
+            let (name, event, note) = (&step.name, &step.event, note(recording, &step));
+            format!("{file}: {name}: {error}\nrecorded: {event:?}\nthe note before: {note:?}")
+        })?;
     }
-    if let Err(error) = replay.quiet(0.0) {
-        panic!("{file}: at its end: {error}");
-    }
+    replay.quiet(0.0).map_err(|error| format!("{file}: at its end: {error}"))
 }
 
 /// The events of a recording, with our own answers where they differ on purpose.
@@ -140,8 +138,8 @@ fn instead(recording: &Recording, first: &Event, ours: &Ours) -> (Event, Option<
     }
 }
 
-/// What was noted of the connections that a failure may be about.
-fn notes<'a>(recording: &'a Recording, step: &Step) -> Option<&'a str> {
+/// What was noted of what comes next.
+fn note<'a>(recording: &'a Recording, step: &Step) -> Option<&'a str> {
     let before = recording.events.iter().filter(|event| event.number < step.event.number);
     before.rev().find_map(|event| match &event.act {
         Act::Note(text) => Some(text.as_str()),
