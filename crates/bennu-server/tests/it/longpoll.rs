@@ -327,3 +327,31 @@ async fn refusals_are_told_in_the_body_and_open_nothing() {
     }
     assert_eq!(endpoint.connection_count(), 0);
 }
+
+/// Lets in who has the token `secret`, and only without any other sight of it.
+struct TokenSocket;
+
+impl Socket for TokenSocket {
+    type Assigns = ();
+
+    async fn connect(&self, request: &ConnectRequest) -> Result<Connected<()>, Refusal> {
+        let is_shown = request.x_headers().any(|(_, value)| value == b"secret");
+        match request.auth_token() {
+            Some("secret") if !is_shown => Ok(Connected::new(())),
+            Some(_) | None => Err(Refusal::Unauthorized),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_auth_token_is_not_among_the_headers() {
+    let options = SocketOptions::default().longpoll(LongPollOptions::new()).auth_token(true);
+    let endpoint = Endpoint::builder(PubSub::local())
+        .socket("/socket", TokenSocket, Channels::new(), options)
+        .build()
+        .unwrap();
+    for (token, status) in [("secret", 410), ("other", 403)] {
+        let request = get("").header("x-phoenix-authtoken", token).header("x-other", "shown");
+        assert_eq!(json_of(&send(&endpoint, request, "").await)["status"], status, "{token}");
+    }
+}

@@ -25,17 +25,14 @@ pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endp
     let presence = Presence::new(pubsub.clone());
     let socket = |requests| TranscriptsSocket { presence: presence.clone(), requests };
     let origins = CheckOrigin::list(["//localhost", "//127.0.0.1"])?;
-    let plain = options
-        .socket()
-        .join_ref_rule(JoinRefRule::Strict)
-        .check_origin(origins)
-        .longpoll(LongPollOptions::new());
-    let short_poll =
-        LongPollOptions::new().window(Duration::from_secs(2)).pubsub_timeout(Duration::from_secs(1));
-    let short = plain.clone().timeout(Duration::from_secs(2)).max_frame_size(4096).longpoll(short_poll);
-    let err = plain.clone().subprotocols(["ref.v1"]).error_handler(too_many_requests);
+    let websocket = options.socket().join_ref_rule(JoinRefRule::Strict).check_origin(origins);
+    let plain = websocket.clone().longpoll(LongPollOptions::new());
+    let short = websocket.clone().timeout(Duration::from_secs(2)).max_frame_size(4096).longpoll(
+        LongPollOptions::new().window(Duration::from_secs(2)).pubsub_timeout(Duration::from_secs(1)),
+    );
     let auth = plain.clone().auth_token(true);
-    let v2only = plain.clone().serializers([Serializer::V2]);
+    let err = websocket.clone().subprotocols(["ref.v1"]).error_handler(too_many_requests);
+    let v2only = websocket.serializers([Serializer::V2]);
     let endpoint = options
         .endpoint(pubsub)?
         .socket("/socket", socket(Requests::Whole), channels(), plain)

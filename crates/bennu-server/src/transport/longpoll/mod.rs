@@ -150,7 +150,7 @@ impl LongPoll<'_> {
     async fn open(
         &self,
         params: Params,
-        parts: Parts,
+        mut parts: Parts,
         peer: Option<SocketAddr>,
     ) -> Result<String, NotConnected> {
         let Target { endpoint, mount, .. } = self.target;
@@ -158,8 +158,9 @@ impl LongPoll<'_> {
         let transport = TransportKind::LongPoll;
         let (place, requests) =
             sessions.open(options.max_sessions, endpoint.pubsub()).map_err(|_| self.full())?;
-        let auth_token = parts.headers.get(AUTH_TOKEN).filter(|_| mount.options.auth_token);
-        let auth_token = auth_token.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // Taken out, so that no program passes it on with the other headers.
+        let auth_token = mount.options.auth_token.then(|| parts.headers.remove(AUTH_TOKEN)).flatten();
+        let auth_token = auth_token.and_then(|value| value.to_str().ok().map(str::to_owned));
         let asking = Asking { params, parts, auth_token, peer, transport };
         let connected = self.target.connect(asking).await?;
         let token = SessionToken {

@@ -57,15 +57,18 @@ impl Bindings {
     }
 
     fn bind(&mut self, recorded: &str, ours: &str) -> Verdict {
-        let bound = self.ours.entry(recorded.to_owned()).or_insert_with(|| ours.to_owned());
-        if bound != ours {
-            return Err(format!("{recorded} was {bound} and is {ours} now"));
+        let (bound, source) = (self.ours.get(recorded), self.recorded.get(ours));
+        match (bound, source) {
+            (Some(bound), _) if bound != ours => Err(format!("{recorded} was {bound} and is {ours} now")),
+            (_, Some(source)) if source != recorded => {
+                Err(format!("{ours} stood for {source} and stands for {recorded} now"))
+            }
+            _ => {
+                self.ours.insert(recorded.to_owned(), ours.to_owned());
+                self.recorded.insert(ours.to_owned(), recorded.to_owned());
+                Ok(())
+            }
         }
-        let source = self.recorded.entry(ours.to_owned()).or_insert_with(|| recorded.to_owned());
-        if source != recorded {
-            return Err(format!("{ours} stood for {source} and stands for {recorded} now"));
-        }
-        Ok(())
     }
 
     /// Compares two frames.

@@ -7,7 +7,7 @@ use super::replay::{Pace, play_scene};
 fn failure(change: impl FnOnce(&mut Vec<Event>)) -> String {
     let mut recording = Recording::read("v1_default");
     change(&mut recording.events);
-    play_scene(&recording, 1..=u32::MAX, Pace::Barriers).expect_err("the changed recording is not ours")
+    play_scene(&recording, &[1..=u32::MAX], Pace::Barriers).expect_err("the changed recording is not ours")
 }
 
 /// The position of the event of this number.

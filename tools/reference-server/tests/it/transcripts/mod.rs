@@ -8,7 +8,9 @@ mod json;
 mod recording;
 mod replay;
 
-use self::replay::{Pace, play};
+use std::ops::RangeInclusive;
+
+use self::replay::{Pace, play, play_scenes};
 
 #[test]
 fn transcript_connect_http_is_answered_alike() {
@@ -143,4 +145,26 @@ fn transcript_auth_token_is_answered_alike() {
 #[test]
 fn transcript_shutdown_is_answered_alike() {
     play("shutdown", Pace::Barriers);
+}
+
+/// Sessions that know nothing of each other, and the first of them in three takes: each of these waits for ten seconds once.
+#[test]
+fn transcript_longpoll_is_answered_alike() {
+    const SESSIONS: &[&[RangeInclusive<u32>]] = &[
+        &[1..=34],
+        &[1..=9, 35..=39],
+        &[1..=9, 40..=47],
+        &[48..=53],
+        &[54..=63],
+        &[64..=73],
+        &[74..=83],
+        &[84..=112],
+        &[113..=119],
+        &[120..=129],
+        &[130..=140],
+        &[141..=147],
+        &[148..=154],
+        &[155..=169],
+    ];
+    play_scenes("longpoll", Pace::Recorded, SESSIONS);
 }

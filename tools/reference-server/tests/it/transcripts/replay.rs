@@ -20,9 +20,9 @@ const REST: f64 = 75.0;
 /// How the rests of a recording are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// A ping on every open WebSocket, whose pong must be the next frame: the server has then dealt with
-    /// everything that it was sent, and had nothing to say to it. Where nothing happens by time alone, this is all
-    /// that a rest can show.
+    /// Two pings on every open WebSocket, one after the other, whose pongs must be the next frames: the server
+    /// has then dealt with everything that it was sent, and had nothing to say to it. (It may answer the first
+    /// before what came with it.) Where nothing happens by time alone, this is all that a rest can show.
     Barriers,
     /// As long as they were, for conversations in which time itself does something.
     Recorded,
@@ -60,20 +60,20 @@ struct Connection {
 /// Plays a whole recording.
 #[track_caller]
 pub(crate) fn play(file: &str, pace: Pace) {
-    play_scenes(file, pace, &[1]);
+    play_scenes(file, pace, &[&[1..=u32::MAX]]);
 }
 
-/// Plays the scenes of a recording, each to a server of its own, at the same time. A scene begins at each of
-/// these events; none may need what another has done.
+/// Plays the scenes of a recording, each to a server of its own, at the same time. A scene is some of the events;
+/// all of them together must be the whole.
 #[track_caller]
-pub(crate) fn play_scenes(file: &str, pace: Pace, beginnings: &[u32]) {
+pub(crate) fn play_scenes(file: &str, pace: Pace, scenes: &[&[RangeInclusive<u32>]]) {
     let recording = &Recording::read(file);
-    let ends = beginnings.iter().skip(1).map(|next| next - 1).chain([u32::MAX]);
+    for Event { number, .. } in &recording.events {
+        let is_played = scenes.iter().any(|scene| scene.iter().any(|events| events.contains(number)));
+        assert!(is_played, "{file}: event {number} is in no scene");
+    }
     let verdicts: Vec<Verdict> = thread::scope(|scope| {
-        let scenes = beginnings
-            .iter()
-            .zip(ends)
-            .map(|(first, last)| scope.spawn(move || play_scene(recording, *first..=last, pace)));
+        let scenes = scenes.iter().map(|scene| scope.spawn(move || play_scene(recording, scene, pace)));
         let scenes: Vec<_> = scenes.collect();
         scenes.into_iter().map(|scene| scene.join().expect("a scene ends with a verdict")).collect()
     });
@@ -82,14 +82,15 @@ pub(crate) fn play_scenes(file: &str, pace: Pace, beginnings: &[u32]) {
 }
 
 /// Plays some of the events of a recording. The error names the recording and the event.
-pub(crate) fn play_scene(recording: &Recording, events: RangeInclusive<u32>, pace: Pace) -> Verdict {
+pub(crate) fn play_scene(recording: &Recording, scene: &[RangeInclusive<u32>], pace: Pace) -> Verdict {
     let file = &recording.file;
-    let server =
-        Server::start_with_log("transcripts", &[], &format!("transcripts-{file}-{}", events.start()));
+    let parts: String = scene.iter().map(|events| format!("-{}", events.start())).collect();
+    let server = Server::start_with_log("transcripts", &[], &format!("transcripts-{file}{parts}"));
     let bindings = Bindings::new(server.address.port());
     let mut replay = Replay { server, pace, bindings, connections: HashMap::new(), barriers: 0, ticks: 0 };
     let mut before = None;
-    for step in steps(recording).into_iter().filter(|step| events.contains(&step.event.number)) {
+    let plays = |step: &Step| scene.iter().any(|events| events.contains(&step.event.number));
+    for step in steps(recording).into_iter().filter(plays) {
         let rest = before.map_or(0.0, |before: f64| step.event.at - before);
         before = Some(step.event.at);
         replay.step(&step, rest).map_err(|error| {
@@ -135,6 +136,12 @@ fn instead(recording: &Recording, first: &Event, ours: &Ours) -> (Event, Option<
             (event(connection, Received::Close(Some(code), String::new())), None)
         }
         Ours::Fin(connection) => (event(connection, Received::Fin), None),
+        Ours::Response(accepted::Response { status, headers, body }) => {
+            let headers =
+                headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let response = Received::Response { status: *status, headers, body: (*body).to_owned() };
+            (event("", response), None)
+        }
     }
 }
 
@@ -170,7 +177,7 @@ impl Replay {
     /// Nothing may come on any connection.
     fn quiet(&mut self, rest: f64) -> Verdict {
         match self.pace {
-            Pace::Barriers => self.barrier(),
+            Pace::Barriers => self.barrier().and_then(|()| self.barrier()),
             Pace::Recorded => {
                 thread::sleep(Duration::from_secs_f64(rest / 1000.0));
                 self.nothing_came()
@@ -275,7 +282,8 @@ impl Replay {
         connection.is_open = got.status == 101;
         let mut headers = headers.clone();
         headers.retain(|(header, _)| without_header != Some(header.as_str()));
-        self.bindings.compare_response(*status, &headers, body, &got)
+        let verdict = self.bindings.compare_response(*status, &headers, body, &got);
+        verdict.map_err(|error| format!("{error}; got {got:?}"))
     }
 
     fn receive_frame(&mut self, name: &str, expected: &Received) -> Verdict {
