@@ -72,6 +72,11 @@ pub struct ServeOptions {
     /// Wait after a first failed try, in milliseconds; it doubles with each further one [default: 2000]
     #[arg(long, env = "SOUND_FORGE_RETRY_DELAY", value_name = "MILLISECONDS")]
     pub retry_delay: Option<u64>,
+
+    /// Over how many milliseconds sockets are closed when the server stops, so that their clients do not
+    /// all come back at once [default: one for each socket, 10000 at most]
+    #[arg(long, env = "SOUND_FORGE_DRAIN_WINDOW", value_name = "MILLISECONDS")]
+    pub drain_window: Option<u64>,
 }
 
 /// Where the studio keeps its things.
@@ -104,6 +109,8 @@ pub struct ServeConfig {
     pub download_command_hosts: Vec<String>,
     /// The wait after a first failed try.
     pub retry_delay: Duration,
+    /// Over how long sockets are closed at the end.
+    pub drain_window: Option<Duration>,
 }
 
 impl DataOptions {
@@ -151,6 +158,7 @@ impl ServeOptions {
             retry_delay: Duration::from_millis(
                 self.retry_delay.or(file.retry_delay).unwrap_or(DEFAULT_RETRY_DELAY_MS),
             ),
+            drain_window: self.drain_window.or(file.drain_window).map(Duration::from_millis),
         })
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bennu::axum::Server;
 use bennu::{DrainOptions, Endpoint, PubSub};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,10 +28,10 @@ use crate::web::{self, Metrics, Recorder, Studio};
 
 /// How often revocations by other processes are looked for.
 const REVOCATION_TICK: Duration = Duration::from_millis(500);
-/// How long sockets may take to close when the server stops.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-/// How long open requests may take to end when the server stops.
-const FINISH_WITHIN: Duration = Duration::from_secs(3);
+/// How long messages of clients may take to be handled when the server stops.
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
+/// How long requests and sockets may take to end when the server stops, the drain window apart.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Opens the data folder and its database.
 pub(crate) async fn open_store(place: &Place) -> anyhow::Result<(DataDir, Store)> {
@@ -60,13 +61,13 @@ pub async fn run(place: &Place, config: ServeConfig) -> anyhow::Result<()> {
     let runner = Runner::start(parts.queue.clone(), Arc::new(parts.stages.clone()));
 
     // Before anybody is told that the server is there, and might stop it.
-    let signal = StopSignal::listen()?;
+    let signal = bennu::axum::stop_signal()?;
     let stop = CancellationToken::new();
     let revocations =
         tokio::spawn(watch_revocations(parts.accounts.clone(), parts.endpoint.clone(), stop.clone()));
     announce(&parts.accounts, listener.local_addr()?).await?;
     let upkeep = tokio::spawn(recorder.upkeep());
-    let served = parts.serve(listener, signal, stop.clone()).await;
+    let served = parts.serve(listener, signal, drain_options(config.drain_window)).await;
     upkeep.abort();
 
     runner.stop().await;
@@ -114,25 +115,23 @@ impl Parts {
     async fn serve(
         &self,
         listener: TcpListener,
-        signal: StopSignal,
-        stop: CancellationToken,
+        signal: impl Future<Output = ()> + Send + 'static,
+        drain: DrainOptions,
     ) -> anyhow::Result<()> {
-        let app = web::router(self.studio.clone()).layer(bennu::axum::sockets(&self.endpoint));
-        let service = app.into_make_service_with_connect_info::<SocketAddr>();
-        let stopping = stop.clone();
-        let server = axum::serve(listener, service)
-            .with_graceful_shutdown(async move { stopping.cancelled().await })
-            .into_future();
-        let server = tokio::spawn(server);
-        signal.came().await?;
-        tracing::info!("stopping");
-        stop.cancel();
-        self.endpoint.drain(DrainOptions::default().deadline(CLOSE_WITHIN)).await;
-        match tokio::time::timeout(FINISH_WITHIN, server).await {
-            Ok(served) => served?.context("the server failed"),
-            // A client that holds its request open does not hold up the end.
-            Err(_) => Ok(()),
-        }
+        let app = web::router(self.studio.clone())
+            .route("/health/ready", bennu::axum::readiness(&self.endpoint))
+            .layer(bennu::axum::sockets(&self.endpoint));
+        let server = Server::new(listener, app).shutdown(signal).drain(&self.endpoint, drain);
+        server.run().await.context("the server failed")
+    }
+}
+
+/// A client that holds its request open, or does not read, does not hold up the end.
+fn drain_options(window: Option<Duration>) -> DrainOptions {
+    let options = DrainOptions::default().grace(FINISH_WITHIN);
+    match window {
+        Some(window) => options.window(window).deadline(window + STOP_WITHIN),
+        None => options.deadline(STOP_WITHIN),
     }
 }
 
@@ -178,41 +177,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         return address;
     }
     (std::net::Ipv4Addr::LOCALHOST, address.port()).into()
-}
-
-/// Asks the process to stop, when it comes. Listened to from the moment this is made.
-struct StopSignal {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl StopSignal {
-    #[cfg(unix)]
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    #[cfg(unix)]
-    async fn came(mut self) -> std::io::Result<()> {
-        tokio::select! {
-            _ = self.terminate.recv() => Ok(()),
-            _ = self.interrupt.recv() => Ok(()),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(not(unix))]
-    async fn came(self) -> std::io::Result<()> {
-        tokio::signal::ctrl_c().await
-    }
 }
 
 /// Drops the sockets of keys that another process revoked.

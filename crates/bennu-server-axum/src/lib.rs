@@ -18,41 +18,33 @@
 //! Requests to the endpoint's sockets are answered before the application's own
 //! routes and layers see them; all others pass.
 
+mod accept;
+mod limits;
+mod readiness;
+mod request_scan;
+mod server;
+mod stream;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::serve::ListenerExt as _;
 use bennu_server::{Endpoint, Handshake, Transport, Upgrade};
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Serves `app` as sockets want it: small frames go out at once (`TCP_NODELAY`), and
-/// `connect` knows the clients' addresses.
-///
-/// For anything beyond that, such as TLS or a graceful end, call `axum::serve` or hyper
-/// as always; the application is the same.
-///
-/// # Errors
-///
-/// As `axum::serve`: none in practice, since failed accepts are tried again.
-pub async fn serve(listener: TcpListener, app: Router) -> std::io::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY is not set");
-        }
-    });
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
-}
+pub use limits::ServerLimits;
+pub use readiness::readiness;
+pub use server::{Server, serve, stop_signal};
+
+use stream::HttpStream;
 
 /// A layer, not a router, that serves the endpoint's sockets: for `Router::layer` on the
 /// outermost router, after its routes.
@@ -142,12 +134,20 @@ fn switch(mut upgrade: Upgrade, on_upgrade: OnUpgrade) -> Response<axum::body::B
     // The task ends with its connection, and the endpoint counts and closes those.
     tokio::spawn(async move {
         match on_upgrade.await {
-            // Boxed, so that the handshake's state is not carried along by the open connection.
-            Ok(stream) => Box::pin(upgrade.run(TokioIo::new(stream))).await,
+            Ok(stream) => run(upgrade, stream).await,
             Err(error) => tracing::debug!(%error, "the client left during the handshake"),
         }
     });
     response
+}
+
+/// Boxed, so that the handshake's state is not carried along by the open connection.
+fn run(upgrade: Upgrade, stream: Upgraded) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    match stream.downcast::<TokioIo<HttpStream>>() {
+        Ok(parts) => Box::pin(upgrade.run(parts.io.into_inner().upgraded(parts.read_buf))),
+        // Another server's.
+        Err(stream) => Box::pin(upgrade.run(TokioIo::new(stream))),
+    }
 }
 
 fn status(status: http::StatusCode) -> Response<axum::body::Bytes> {

@@ -35,6 +35,7 @@ pub struct SocketOptions {
     pub(crate) join_ref_rule: JoinRefRule,
     pub(crate) serializers: Vec<Serializer>,
     pub(crate) max_backlog: usize,
+    pub(crate) write_timeout: Duration,
     pub(crate) shutdown: Duration,
     pub(crate) expiry_notice: Duration,
     pub(crate) at_expiry: AtExpiry,
@@ -58,6 +59,7 @@ impl Default for SocketOptions {
             join_ref_rule: JoinRefRule::default(),
             serializers: vec![Serializer::V1, Serializer::V2],
             max_backlog: 1 << 20,
+            write_timeout: Duration::from_secs(30),
             shutdown: Duration::from_secs(5),
             expiry_notice: Duration::from_secs(60),
             at_expiry: AtExpiry::default(),
@@ -213,6 +215,14 @@ impl SocketOptions {
     #[must_use]
     pub fn max_backlog(mut self, bytes: usize) -> Self {
         self.max_backlog = bytes;
+        self
+    }
+
+    /// Drops a connection when less than 4 KiB of what waits for the client could be sent in
+    /// this time; 30 s by default. Costs nothing while nothing waits.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
         self
     }
 

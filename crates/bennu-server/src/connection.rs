@@ -229,6 +229,11 @@ impl Connection {
         }
     }
 
+    /// How long a client may take next to nothing of what waits for it.
+    pub(crate) fn write_timeout(&self) -> Duration {
+        self.mount.options.write_timeout
+    }
+
     /// How long closing may take.
     pub(crate) fn close_timeout(&self) -> Duration {
         self.mount.options.shutdown

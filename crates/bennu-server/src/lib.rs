@@ -86,6 +86,6 @@ pub use params::{Param, Params, QueryError};
 pub use revocations::Revocation;
 pub use router::Channels;
 pub use socket::{AllowAnonymous, ConnectRequest, Connected, Refusal, Socket, TransportKind};
-pub use transport::Transport;
 pub use transport::handshake::{Handshake, Upgrade};
 pub use transport::longpoll::{LongPoll, LongPollOptions};
+pub use transport::{Stall, Transport};

@@ -50,7 +50,9 @@
 
 /// Mounting in axum or any tower service.
 pub mod axum {
-    pub use bennu_server_axum::{SocketLayer, SocketService, serve, sockets};
+    pub use bennu_server_axum::{
+        Server, ServerLimits, SocketLayer, SocketService, readiness, serve, sockets, stop_signal,
+    };
 }
 
 /// Who is online.

@@ -17,11 +17,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use axum::Router;
-use bennu::DrainOptions;
+use bennu::axum::Server;
 use bennu::prelude::*;
 use clap::Parser as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::{App, Options};
 
@@ -49,23 +48,21 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     };
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
-    let stop = stop_signal()?;
+    let stop = bennu::axum::stop_signal()?;
     announce(listener.local_addr()?)?;
     let metrics = prometheus::routes(recorder.clone(), endpoint.clone());
     let app = routes(options.app, &endpoint).merge(metrics).layer(bennu::axum::sockets(&endpoint));
+    let server = Server::new(listener, app).shutdown(stop).drain(&endpoint, options.drain());
     tokio::select! {
-        served = bennu::axum::serve(listener, app) => served?,
+        served = server.run() => served?,
         () = prometheus::upkeep(recorder) => {}
-        () = stop => {
-            endpoint.drain(DrainOptions::default()).await;
-        }
     }
     Ok(())
 }
 
 /// What is served beside the sockets.
 fn routes(app: App, endpoint: &Endpoint) -> Router {
-    let admin = admin::routes(endpoint.clone());
+    let admin = admin::routes(endpoint.clone()).route("/health/ready", bennu::axum::readiness(endpoint));
     match app {
         App::Transcripts => {
             transcripts::with_headers_of_plug(admin.merge(transcripts::routes(endpoint.clone())))
@@ -79,14 +76,4 @@ fn announce(address: SocketAddr) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "listening on {address}")?;
     out.flush()
-}
-
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-    })
 }

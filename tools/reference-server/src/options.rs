@@ -1,10 +1,11 @@
 //! The command line of the contract.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bennu::token::SecretKeyBase;
-use bennu::{Endpoint, EndpointBuilder, JoinRefRule, PubSub, SocketOptions};
+use bennu::{DrainOptions, Endpoint, EndpointBuilder, JoinRefRule, PubSub, SocketOptions};
 use clap::{Parser, ValueEnum};
 
 /// Serves one of the reference applications.
@@ -46,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "MS")]
     presence_permdown: Option<u64>,
 
-    /// Milliseconds over which connections are closed on SIGTERM. No effect yet: all are closed at once.
+    /// Milliseconds over which connections are closed on SIGTERM; one for each connection, 10000 at most, when absent.
     #[arg(long, value_name = "MS")]
     drain_window: Option<u64>,
 
@@ -82,6 +83,13 @@ impl Options {
             Some(secret) => builder.secret_key_base(SecretKeyBase::new(secret).context("--secret")?),
             None => builder,
         })
+    }
+
+    /// How connections are closed on SIGTERM: the deadline is for those that do not end by themselves.
+    pub(crate) fn drain(&self) -> DrainOptions {
+        let options = DrainOptions::default();
+        let Some(window) = self.drain_window.map(Duration::from_millis) else { return options };
+        options.window(window).deadline(options.deadline.max(window + 2 * options.grace))
     }
 
     /// The options that all mounts have in common.

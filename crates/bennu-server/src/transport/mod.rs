@@ -4,7 +4,10 @@ mod answer;
 pub(crate) mod connect;
 pub(crate) mod handshake;
 pub(crate) mod longpoll;
+mod stall;
 mod websocket;
+
+pub use stall::Stall;
 
 use handshake::Handshake;
 use longpoll::LongPoll;

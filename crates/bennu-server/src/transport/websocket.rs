@@ -15,11 +15,20 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::stall::Stall;
 use crate::connection::Connection;
 use crate::metrics::Cause;
 
 /// Bytes that one read takes at most; the buffer belongs to the thread, not to a connection.
 const SCRATCH: usize = 64 * 1024;
+
+/// How often one turn reads, so that a client that never stops sending does not hold up the others
+/// of its thread.
+const READS_PER_TURN: u32 = 4;
+
+/// A read of so many bytes is a sign of life, even when no frame is complete. Without that bound a byte now
+/// and then would keep a frame open, and the memory it takes, for ever.
+const SIGN_OF_LIFE: usize = 1024;
 
 /// Frames that one write hands to the kernel at most.
 const MAX_SLICES: usize = 64;
@@ -39,6 +48,8 @@ pub(crate) struct WebSocket<IO> {
     decoder: Decoder,
     connection: Connection,
     writing: Writing,
+    /// Runs while the client does not take what is written.
+    stall: Stall,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -66,7 +77,14 @@ enum End {
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     pub(crate) fn new(io: IO, connection: Connection, limits: Limits) -> Self {
         let decoder = Decoder::new(Role::Server, limits);
-        WebSocket { io, decoder, connection, writing: Writing::default(), timer: None }
+        WebSocket {
+            io,
+            decoder,
+            connection,
+            writing: Writing::default(),
+            stall: Stall::default(),
+            timer: None,
+        }
     }
 
     /// Runs until the client or the server closes, then ends the channels.
@@ -87,6 +105,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.connection.begin_turn();
+        let mut reads_left = READS_PER_TURN;
         loop {
             self.connection.poll(cx);
             if let Some(code) = self.connection.close_code() {
@@ -95,11 +114,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             if let Poll::Ready(Err(_)) = self.poll_write(cx) {
                 return Poll::Ready(End::Gone);
             }
+            if reads_left == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.connection.wants_input()
                 && let Poll::Ready(read) = self.poll_read(cx)
             {
                 match read {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        reads_left -= 1;
+                        continue;
+                    }
                     Err(end) => return Poll::Ready(end),
                 }
             }
@@ -125,9 +151,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     }
 
     fn handle(&mut self, mut unread: &mut [u8], cx: &mut Context<'_>) -> Result<(), End> {
-        self.connection.received(Instant::now().into_std());
+        let is_long = unread.len() >= SIGN_OF_LIFE;
+        let mut is_first = true;
         loop {
-            match self.decoder.decode(&mut unread) {
+            let decoded = self.decoder.decode(&mut unread);
+            if std::mem::take(&mut is_first) && (is_long || matches!(decoded, Ok(Some(_)))) {
+                self.connection.received(Instant::now().into_std());
+            }
+            match decoded {
                 Ok(Some(item)) => self.handle_item(item, cx)?,
                 Ok(None) => return Ok(()),
                 Err(violation) => {
@@ -162,6 +193,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             self.fill();
             if self.writing.frames.is_empty() {
                 self.writing.frames = VecDeque::new();
+                self.stall.clear();
                 return Pin::new(&mut self.io).poll_flush(cx);
             }
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -170,7 +202,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
                 *slice = IoSlice::new(frame);
                 count += 1;
             }
-            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count]))?;
+            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count])
+            else {
+                return self.poll_stalled(cx);
+            };
+            let written = written?;
+            self.stall.moved(written);
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -179,9 +216,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
     }
 
+    /// Whether the client has taken too little for too long: there is no use in a close frame then.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stall.poll_stalled(self.connection.write_timeout(), cx).map(|()| {
+            self.connection.close_with(close::TRY_AGAIN_LATER);
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
     /// Takes frames over from the connection, up to what one write can use.
     fn fill(&mut self) {
-        if let Some(pong) = self.writing.pong.take() {
+        if !self.writing.has_pong()
+            && let Some(pong) = self.writing.pong.take()
+        {
             self.connection.sent_later(pong.len());
             let at = usize::from(self.writing.partial);
             self.writing.frames.insert(at, pong);
@@ -264,6 +311,13 @@ impl Writing {
             written -= first.len();
             self.frames.pop_front();
         }
+    }
+
+    /// Whether a pong waits to be written; a later one need not come in addition.
+    fn has_pong(&self) -> bool {
+        const PONG: u8 = 0x8a;
+        self.pong.is_some()
+            && self.frames.iter().skip(usize::from(self.partial)).any(|frame| frame[0] == PONG)
     }
 
     /// Drops all but a frame that is half written.
