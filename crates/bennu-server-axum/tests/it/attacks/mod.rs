@@ -1,0 +1,6 @@
+//! Hostile and unlucky peers, by the numbers of the team's list of attack cases.
+
+mod connections;
+mod frames;
+mod slow_readers;
+mod smuggling;
