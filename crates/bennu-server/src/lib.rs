@@ -1,4 +1,4 @@
-//! Phoenix Channels on the server: sockets, channels, and the WebSocket transport.
+//! Phoenix Channels on the server: sockets, channels, and the transports WebSocket and long polling.
 //!
 //! - [`Socket`] decides who may connect; [`Channel`] what happens on a topic.
 //! - [`Endpoint`] holds both together, at the paths where they are mounted.
@@ -41,7 +41,7 @@
 //!
 //! This crate knows no web framework: it takes the head of an HTTP request
 //! ([`Endpoint::route`], [`Handshake::accept`]) and then any stream of bytes
-//! ([`Upgrade::run`]). `bennu-server-axum` mounts it in axum and tower; the crate
+//! ([`Upgrade::run`]), or for long polling any body ([`LongPoll::answer`]). `bennu-server-axum` mounts it in axum and tower; the crate
 //! `bennu` holds all of it for users.
 
 mod admission;

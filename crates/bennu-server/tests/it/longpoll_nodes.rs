@@ -90,6 +90,30 @@ async fn a_session_can_be_used_at_any_node_and_loses_and_doubles_nothing() {
     assert_eq!(at_b.poll().await, (204, vec![]));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polls_and_messages_that_race_lose_and_double_nothing() {
+    let pubsub = PubSub::local();
+    let (a, b) = (node(&pubsub), node(&pubsub));
+    let at_a = Poller::open(&a).await;
+    let at_b = at_a.at(&b);
+    at_a.join("room:a").await;
+    let sender = tokio::spawn(async move {
+        for n in 0..2_000u32 {
+            b.broadcast("room:a", "msg", json!({ "n": n })).unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut received = Vec::new();
+    let mut pollers = [&at_a, &at_b].into_iter().cycle();
+    while received.len() < 2_000 {
+        let (status, messages) = pollers.next().unwrap().poll().await;
+        assert_eq!(status, 200);
+        received.extend(numbers(&messages));
+    }
+    sender.await.unwrap();
+    assert_eq!(received, (0..2_000).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_poll_at_another_node_waits_for_the_window() {
     let pubsub = PubSub::local();

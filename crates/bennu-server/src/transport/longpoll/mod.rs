@@ -77,7 +77,7 @@ impl LongPoll<'_> {
     /// Answers a request, whatever its method. A GET waits until there are messages, for
     /// [`LongPollOptions::window`] at most; dropping the future withdraws it, and nothing is lost.
     ///
-    /// A body is read only for a session that exists, and never beyond 8,000,000 bytes.
+    /// A body is read only for a session that exists, never beyond 8,000,000 bytes, and for 15 s at most.
     pub async fn answer<B>(&self, parts: Parts, peer: Option<SocketAddr>, body: B) -> Response<Bytes>
     where
         B: Body<Data = Bytes>,

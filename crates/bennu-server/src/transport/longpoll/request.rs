@@ -76,7 +76,7 @@ impl AnswerTo {
 }
 
 /// A request as it crosses nodes, on the session's private topic.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Forwarded {
     Poll { reply_to: String },
     Publish { frames: Vec<ForwardedFrame>, reply_to: String },
@@ -84,7 +84,7 @@ pub(crate) enum Forwarded {
 }
 
 /// A frame as it crosses nodes.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ForwardedFrame {
     binary: bool,
     base64: String,
@@ -113,5 +113,41 @@ impl ForwardedFrame {
     fn open(&self) -> Option<Frame> {
         let payload = STANDARD.decode(&self.base64).ok()?;
         Some(if self.binary { Frame::binary(payload) } else { Frame::text(payload) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bennu_pubsub::{Delivery, PubSubMessage};
+
+    use super::*;
+
+    /// A message as another process gets it.
+    fn crossed<M: PubSubMessage + Clone>(message: M) -> M {
+        let sent = PubSub::local().broadcast("t", message);
+        let received = Delivery::decode("t".into(), sent.type_name(), sent.encode().unwrap());
+        received.get::<M>().expect("the message is readable there").clone()
+    }
+
+    #[test]
+    fn requests_cross_processes() {
+        // Text of a hostile client need not be UTF-8; the session shall see it as it came.
+        let frames = [Frame::text("[1]"), Frame::text(vec![b'[', 0xff]), Frame::binary(vec![0, 255])];
+        let sent = Forwarded::Publish {
+            frames: frames.iter().map(ForwardedFrame::new).collect(),
+            reply_to: "r".to_owned(),
+        };
+        let Some(Request::Publish(received, answer_to)) = crossed(sent).open(&PubSub::local()) else {
+            panic!("another request")
+        };
+        assert_eq!(received, frames);
+        assert!(answer_to.is_on("r"));
+    }
+
+    #[test]
+    fn answers_cross_processes() {
+        for answer in [Answer::Accepted, Answer::Messages(vec!["[1]".to_owned()]), Answer::Gone] {
+            assert_eq!(crossed(answer.clone()), answer);
+        }
     }
 }
