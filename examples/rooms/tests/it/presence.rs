@@ -41,3 +41,19 @@ async fn devices_of_one_user_come_and_go_one_by_one() {
     assert_eq!(left["leaves"]["1"]["metas"].as_array().unwrap().len(), 1);
     assert_eq!(left["leaves"]["1"]["metas"][0]["device"], "phone");
 }
+
+#[tokio::test(start_paused = true)]
+async fn attack_034_nobody_is_present_under_the_key_of_somebody_else() {
+    let endpoint = site().endpoint;
+    let watcher = in_room(&endpoint, GRACE, LOBBY).await;
+    let claims = json!({"key": "2", "user": "2", "user_id": 2, "name": "Grace"});
+    let params =
+        json!({"token": token(&endpoint, ADA), "device": "web", "user_id": "2", "id": "user_socket:2"});
+    let socket = connect(&endpoint, "/socket", params).await.unwrap();
+    let (_, room) = socket.join(LOBBY, claims.clone()).await.unwrap();
+    let diff =
+        assert_push!(watcher, "presence_diff", {"joins": {"1": {"user": {"name": "Ada"}}}, "leaves": {}});
+    assert_eq!(diff["joins"].as_object().unwrap().len(), 1, "{diff}");
+    room.push("typing:start", claims);
+    assert_push!(watcher, "typing:start", {"user_id": 1});
+}
