@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reference-server", &["bennu"]),
     ("chat", &["bennu"]),
     ("rooms", &["bennu"]),
+    ("migration", &["bennu"]),
     ("house-rules", &[]),
 ];
 

@@ -1,0 +1,15 @@
+//! A bennu node beside an application, behind a real nginx with the configuration of the guide, met by the
+//! official client in Node.
+//!
+//! The Phoenix application's place behind nginx is taken by another bennu node, with the tutorial's sockets: there
+//! is no Erlang here. What is Phoenix's own are the bytes: a token, a session, and the token of a page.
+
+// Helpers of tests may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
+mod behind_nginx;
+mod broadcasts;
+mod guide;
+mod nginx;
+mod page;
+mod site;
