@@ -37,6 +37,9 @@ pub use notification_channel::NotificationChannel;
 pub use room_channel::RoomChannel;
 pub use user_socket::{CurrentUser, UserSocket, socket_id};
 
+/// The folder with the page's npm packages, which the build fetched: for tests with the official client.
+pub const PACKAGES: &str = env!("PACKAGES");
+
 /// Whose pages may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pages {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bennu::prelude::*;
-use bennu::token::{SecretKeyBase, SessionCookie, Tokens};
+use bennu::token::{SecretKeyBase, SessionCookie};
 use bennu::{Endpoint, EndpointBuilder, LongPollOptions};
 use migration::Application;
 use rooms::{Chat, NotificationChannel, RoomChannel};
@@ -65,11 +65,7 @@ pub(crate) fn then() -> SystemTime {
 /// In place of the Phoenix application: the tutorial's socket at `/socket`, with its own topics.
 fn stand_in(application: &Application) -> EndpointBuilder {
     let pubsub = PubSub::local();
-    let socket = rooms::UserSocket {
-        chat: Chat::sample(),
-        tokens: Tokens::new(application.secret_key_base.clone()),
-        presence: Presence::new(pubsub.clone()),
-    };
+    let socket = rooms::UserSocket { chat: Chat::sample(), presence: Presence::new(pubsub.clone()) };
     let channels =
         Channels::new().channel::<RoomChannel>("room:*").channel::<NotificationChannel>("notifications:*");
     Endpoint::builder(pubsub)

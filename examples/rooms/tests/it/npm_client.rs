@@ -17,7 +17,7 @@ async fn the_npm_client_runs_the_tutorials_scenario() {
     let server = tokio::spawn(async move { bennu::axum::serve(listener, router(site)).await });
     let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client/scenario.mjs");
     // The packages of the page, which the build fetched.
-    let packages = Path::new(env!("PACKAGES"));
+    let packages = Path::new(rooms::PACKAGES);
     let mut node = Command::new("node");
     node.arg(scenario).arg(packages).arg(address.to_string()).arg(admin_token);
     let output = tokio::task::spawn_blocking(move || node.output()).await.unwrap().unwrap();
