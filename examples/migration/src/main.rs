@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
+use bennu::DrainOptions;
+use bennu::axum::{Server, stop_signal};
 use bennu::token::{SecretKeyBase, SessionCookie};
 use clap::Parser;
 use migration::{Application, endpoint, router};
@@ -34,6 +36,7 @@ struct Options {
 }
 
 #[tokio::main]
+#[expect(clippy::print_stdout, reason = "this is what whoever starts it wants to know")]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt::init();
     let options = Options::parse();
@@ -47,5 +50,7 @@ async fn main() -> anyhow::Result<()> {
     let endpoint = endpoint(&application).build()?;
     let listener = tokio::net::TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("{} is not free", options.listen))?;
-    Ok(bennu::axum::serve(listener, router(&endpoint)).await?)
+    println!("moved topics at http://{}/bennu/socket", listener.local_addr()?);
+    let server = Server::new(listener, router(&endpoint)).shutdown(stop_signal()?);
+    Ok(server.drain(&endpoint, DrainOptions::default()).run().await?)
 }
