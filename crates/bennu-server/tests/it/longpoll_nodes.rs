@@ -12,7 +12,7 @@ use bennu_token::SecretKeyBase;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::poller::Poller;
+use crate::poller::{Poller, json_of, send, token_of};
 
 const PUBSUB_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -34,9 +34,13 @@ impl Channel for Room {
 fn node(pubsub: &PubSub) -> Endpoint {
     let secret = SecretKeyBase::new("one secret for all the nodes").unwrap();
     let options = SocketOptions::default().longpoll(LongPollOptions::new().pubsub_timeout(PUBSUB_TIMEOUT));
-    let channels = Channels::new().channel::<Room>("room:*");
-    let builder = Endpoint::builder(pubsub.clone()).secret_key_base(secret);
-    builder.socket("/socket", AllowAnonymous, channels, options).build().unwrap()
+    let channels = || Channels::new().channel::<Room>("room:*");
+    Endpoint::builder(pubsub.clone())
+        .secret_key_base(secret)
+        .socket("/socket", AllowAnonymous, channels(), options.clone())
+        .socket("/other", AllowAnonymous, channels(), options)
+        .build()
+        .unwrap()
 }
 
 fn numbers(messages: &[Value]) -> Vec<u64> {
@@ -155,6 +159,17 @@ async fn a_node_that_is_gone_costs_the_timeout_and_then_a_new_session() {
     assert_eq!(lost.poll().await.0, 410);
     assert_eq!(started.elapsed().as_secs(), 2 * PUBSUB_TIMEOUT.as_secs());
     assert_eq!(b.connection_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attack_038_a_token_of_another_mount_is_none_at_another_node_either() {
+    let pubsub = PubSub::local();
+    let (a, b) = (node(&pubsub), node(&pubsub));
+    let request = http::Request::get("/other/longpoll?vsn=2.0.0");
+    let token = token_of(&json_of(&send(&a, request, "").await));
+    let at_b = Poller { endpoint: b, token };
+    assert_eq!(at_b.post([json!([null, "1", "phoenix", "heartbeat", {}])]).await, 410);
+    assert_eq!(at_b.poll().await.0, 410);
 }
 
 #[tokio::test(start_paused = true)]

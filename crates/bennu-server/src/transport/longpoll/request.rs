@@ -54,11 +54,6 @@ impl AnswerTo {
         }
     }
 
-    /// Whether nobody waits for the answer any more, as far as is known.
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(self, AnswerTo::Here(sender) if sender.is_closed())
-    }
-
     pub(crate) fn is_on(&self, reply_topic: &str) -> bool {
         matches!(self, AnswerTo::Elsewhere { topic, .. } if topic == reply_topic)
     }

@@ -26,7 +26,7 @@ pub(crate) struct Session {
     window: Duration,
     poll: Option<WaitingPoll>,
     batches: VecDeque<Batch>,
-    /// Messages that were taken out for a poll which left in that moment.
+    /// Messages that were taken out for a poll whose client had gone.
     returned: Vec<String>,
     last_poll: Instant,
     next_check: Instant,
@@ -165,14 +165,12 @@ impl Session {
 
     /// Answers the waiting poll if there is anything to say.
     fn answer_poll(&mut self) {
-        if self.poll.take_if(|poll| poll.answer_to.is_gone()).is_some() || self.poll.is_none() {
-            return;
-        }
+        let Some(poll) = self.poll.take() else { return };
         let messages = self.take_messages();
         if messages.is_empty() {
+            self.poll = Some(poll);
             return;
         }
-        let Some(poll) = self.poll.take() else { return };
         if let Err(Answer::Messages(messages)) = poll.answer_to.send(Answer::Messages(messages)) {
             self.returned = messages;
         }
