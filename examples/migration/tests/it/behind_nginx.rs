@@ -99,7 +99,8 @@ async fn pages_of_other_sites_stay_out() {
     }
 }
 
-/// Where the node takes a client to be that is at 127.0.0.2 and says that it is elsewhere.
+/// Where the node takes a client to be that is at 127.0.0.2, which on Linux is this machine too, and says that it
+/// is elsewhere.
 async fn connected_from(application: &Application, address: impl FnOnce(&Site) -> SocketAddr) -> String {
     let site = Site::start(application).await;
     let params = json!({"token": site.token(ADA)});

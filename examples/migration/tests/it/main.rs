@@ -2,7 +2,7 @@
 //! official client in Node.
 //!
 //! The Phoenix application's place behind nginx is taken by another bennu node, with the tutorial's sockets: there
-//! is no Erlang here. What is Phoenix's own are the bytes: a token, a session, and the token of a page.
+//! is no Erlang here. What is Phoenix's own are bytes: a token, and what is in a session and its page.
 
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
