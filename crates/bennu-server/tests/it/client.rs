@@ -72,6 +72,16 @@ impl Client {
         self.stream.write_all(&encode_masked(opcode, payload, [1, 2, 3, 4])).await.unwrap();
     }
 
+    /// Writes bytes as they are.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Takes one byte off the stream, if there is one still; how many it took.
+    pub(crate) async fn take_byte(&mut self) -> usize {
+        self.stream.read(&mut [0]).await.unwrap_or_default()
+    }
+
     /// Joins `topic` with join_ref and ref `"1"`, and takes the ok reply.
     pub(crate) async fn join(&mut self, topic: &str) {
         self.send(json!(["1", "1", topic, "phx_join", {}])).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Client, V2};
 use crate::server::BINARY;
-use crate::wire::Received;
+use crate::wire::{Received, Wire};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).output().expect("the binary starts")
@@ -74,6 +74,70 @@ fn sigterm_closes_connections_with_1012_and_ends_with_success() {
     assert_eq!(server.rest_of_stdout(), "", "standard output has one line");
 }
 
+#[test]
+fn idle_connections_and_clients_that_hang_do_not_hold_up_the_end() {
+    let mut server = Running::start();
+    let address = server.address.parse().expect("an address");
+    let mut idle = Wire::open(address);
+    idle.write_request(address, "GET", "/health/ready", &[], "");
+    assert_eq!(idle.read_response("GET").status, 200);
+    let _silent = Wire::open(address);
+    // Has joined, and neither reads nor closes.
+    let mut hung = Client::connect_to(address, V2);
+    hung.join("1", "room:a");
+    let started = Instant::now();
+    server.terminate();
+    let status = server.child.wait().expect("the server is our child");
+    assert!(status.success(), "{status}");
+    assert!(started.elapsed() < Duration::from_secs(10), "it took {:?}", started.elapsed());
+}
+
+#[test]
+fn connections_are_closed_over_the_drain_window() {
+    let mut command = Command::new(BINARY);
+    command.args(["checklist", "--listen", "127.0.0.1:0", "--drain-window", "2000"]);
+    let mut server = Running::spawn(command);
+    let address = server.address.parse().expect("an address");
+    let clients: Vec<_> = (0..10).map(|_| Client::connect_to(address, V2)).collect();
+    let started = Instant::now();
+    server.terminate();
+    let closings: Vec<_> = clients
+        .into_iter()
+        .map(|mut client| {
+            std::thread::spawn(move || {
+                assert_eq!(client.wire.receive(), Received::Close(Some((1012, String::new()))));
+                started.elapsed()
+            })
+        })
+        .collect();
+    let mut times: Vec<_> =
+        closings.into_iter().map(|closing| closing.join().expect("it is closed")).collect();
+    times.sort_unstable();
+    // One each 200 ms, the last at 1800 ms.
+    assert!(times[9] >= Duration::from_millis(1_800), "{times:?}");
+    assert!(times[4] >= Duration::from_millis(800) && times[0] < times[9] / 2, "{times:?}");
+    assert!(server.child.wait().expect("the server is our child").success());
+}
+
+#[test]
+fn attack_057_a_server_with_few_files_serves_on_and_ends_in_order() {
+    let mut server = Running::start_with_files(64);
+    let address = server.address.parse().expect("an address");
+    let mut early = Client::connect_to(address, V2);
+    early.join("1", "room:a");
+    let flood: Vec<_> = (0..200).map(|_| Wire::open(address)).collect();
+    early.push("2", "room:a", "echo", serde_json::json!({}));
+    assert_eq!(early.receive()[1], "2");
+    drop(flood);
+    let mut late = Client::connect_to(address, V2);
+    late.join("1", "room:a");
+    server.terminate();
+    assert_eq!(early.wire.receive(), Received::Close(Some((1012, String::new()))));
+    assert_eq!(late.wire.receive(), Received::Close(Some((1012, String::new()))));
+    drop((early, late));
+    assert!(server.child.wait().expect("the server is our child").success());
+}
+
 /// The binary without a guard, so that its exit status can be seen.
 struct Running {
     child: Child,
@@ -83,12 +147,22 @@ struct Running {
 
 impl Running {
     fn start() -> Running {
-        let mut child = Command::new(BINARY)
-            .args(["checklist", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
+        let mut command = Command::new(BINARY);
+        command.args(["checklist", "--listen", "127.0.0.1:0"]);
+        Running::spawn(command)
+    }
+
+    /// With so few open files.
+    fn start_with_files(files: u32) -> Running {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files}; exec \"$0\" checklist --listen 127.0.0.1:0");
+        command.args(["-c", &limited, BINARY]);
+        Running::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Running {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("the output is text");
