@@ -7,6 +7,7 @@ mod failing;
 mod json;
 mod recording;
 mod replay;
+mod timetable;
 
 use std::ops::RangeInclusive;
 
