@@ -67,3 +67,14 @@ fn another_header_or_status_fails() {
     let failure = with(|_, headers| headers.retain(|(name, _)| name != "cache-control"));
     assert!(failure.starts_with("v1_default: event 2: headers "), "{failure}");
 }
+
+#[test]
+fn a_failure_of_the_raw_client_names_its_event() {
+    // A status of the recording that no answer can have, for want of an answer: the client has closed.
+    let failure = failure(|events| {
+        let at = at(events, 9);
+        let headers = Vec::new();
+        events[at].act = Act::Received(Received::Response { status: 200, headers, body: String::new() });
+    });
+    assert!(failure.starts_with("v1_default: event 9: the connection ended inside a response"), "{failure}");
+}

@@ -1,7 +1,9 @@
 //! Plays the client's half of a recording to our server, and holds our half against the recorded one.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -121,6 +123,11 @@ struct Failure<'a> {
     text: String,
 }
 
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+}
+
 /// The events of a recording, with our own answers where they differ on purpose.
 fn steps(recording: &Recording) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -184,8 +191,13 @@ impl Replay {
         let mut before = f64::MAX;
         for step in steps {
             let at = step.event.at;
-            let played = if at - before >= REST { self.rest_and_step(step) } else { self.step(step) };
-            played.map_err(|text| Failure { step: Some(step), text })?;
+            // The raw client panics at what no server may do, such as saying nothing at all.
+            let played = catch_unwind(AssertUnwindSafe(|| match at - before >= REST {
+                true => self.rest_and_step(step),
+                false => self.step(step),
+            }));
+            let verdict = played.unwrap_or_else(|panic| Err(panic_text(&*panic)));
+            verdict.map_err(|text| Failure { step: Some(step), text })?;
             before = at;
         }
         self.quiet().map_err(|text| Failure { step: None, text })
