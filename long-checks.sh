@@ -11,7 +11,15 @@ drain() {
     BENNU_DRAIN_SOCKETS=5000 cargo test --locked -p bennu-server-axum --test it drain::
 }
 
-for check in "${@:-drain}"; do
+# Ten minutes of each fuzz target; what they found joins the corpus.
+fuzz() {
+    ./fuzz/run.sh 600 keep
+}
+
+if [ $# = 0 ]; then
+    set -- drain fuzz
+fi
+for check in "$@"; do
     echo "long-checks.sh: $check"
     "$check"
 done

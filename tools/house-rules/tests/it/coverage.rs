@@ -23,7 +23,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// The names of all test functions, in Rust and in the Node scenarios.
-fn tests() -> HashSet<String> {
+pub(crate) fn tests() -> HashSet<String> {
     let mut names = HashSet::new();
     for file in files(&[".rs"]) {
         let mut is_test = false;

@@ -58,7 +58,7 @@ fn a_port_that_is_taken_is_an_error() {
 }
 
 #[test]
-fn sigterm_closes_connections_with_1012_and_ends_with_success() {
+fn check_073_a_drain_closes_with_1012_and_nothing_before() {
     let mut server = Running::start();
     let mut joined = Client::connect_to(server.address.parse().expect("an address"), V2);
     joined.join("1", "room:a");
