@@ -20,6 +20,28 @@ pub struct Message {
     pub payload: Payload,
 }
 
+impl Message {
+    /// Bytes that it keeps beside its own place.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        let refs = [&self.join_ref, &self.reference].into_iter().flatten().map(Ref::heap_size);
+        self.topic.len() + self.event.len() + self.payload.len() + refs.sum::<usize>()
+    }
+
+    /// Gives up a frame of so many bytes that is much larger than what the message needs of it: one
+    /// that waits keeps what it is counted for, and not what a client put around it.
+    pub(crate) fn let_go_of(self, frame: usize) -> Self {
+        if frame <= 2 * self.heap_size() + SMALL_FRAME {
+            return self;
+        }
+        let (topic, event) = (self.topic.copied(), self.event.copied());
+        Message { topic, event, payload: self.payload.copied(), ..self }
+    }
+}
+
+/// A frame of so many bytes may stay for a message of any size.
+const SMALL_FRAME: usize = 512;
+
 /// A topic or event as a client sent it, which need not be text.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Name {
@@ -36,6 +58,27 @@ impl Name {
         match self {
             Name::Text(text) => Some(text.as_str()),
             Name::Other(_) => None,
+        }
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Name::Text(Text(bytes)) | Name::Other(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn copied(&self) -> Self {
+        match self {
+            Name::Text(Text(bytes)) => Name::Text(Text(Bytes::copy_from_slice(bytes))),
+            Name::Other(bytes) => Name::Other(Bytes::copy_from_slice(bytes)),
         }
     }
 
@@ -120,6 +163,37 @@ impl From<&str> for Status {
             "ok" => Status::Ok,
             "error" => Status::Error,
             _ => Status::Custom(text.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::frame::Frame;
+    use crate::serializer::Serializer;
+
+    use super::*;
+
+    #[test]
+    fn a_small_message_lets_go_of_a_large_frame_and_a_large_one_is_not_copied() {
+        let filler = "x".repeat(100_000);
+        for (name, serializer, text, is_copied) in [
+            ("more elements", Serializer::V2, format!(r#"["1","2","t","e",{{}},"{filler}"]"#), true),
+            ("blanks", Serializer::V2, format!(r#"["1","2","t","e",{{}}{}]"#, " ".repeat(100_000)), true),
+            (
+                "other members",
+                Serializer::V1,
+                format!(r#"{{"topic":"t","event":"e","payload":{{}},"ref":"1","junk":"{filler}"}}"#),
+                true,
+            ),
+            ("a large payload", Serializer::V2, format!(r#"["1","2","t","e","{filler}"]"#), false),
+            ("a large event", Serializer::V2, format!(r#"["1","2","t","{filler}",{{}}]"#), false),
+        ] {
+            let frame = Bytes::from(text);
+            let message = serializer.decode(Frame::text(frame.clone())).unwrap();
+            assert_eq!(frame.is_unique(), is_copied, "{name}");
+            assert_eq!(message.topic.as_text(), Some("t"), "{name}");
+            assert!(is_copied || message.heap_size() > 100_000, "{name}");
         }
     }
 }

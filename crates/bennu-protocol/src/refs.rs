@@ -61,6 +61,16 @@ impl Ref {
         })
     }
 
+    /// Bytes that it keeps beside its own place.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        match &self.0 {
+            Repr::Decimal(_) => 0,
+            Repr::Json(text) => text.len(),
+            Repr::Raw(bytes) => bytes.len(),
+        }
+    }
+
     /// Appends the ref as JSON.
     pub(crate) fn write_json(&self, out: &mut Vec<u8>, field: &'static str) -> Result<(), EncodeError> {
         match &self.0 {

@@ -392,8 +392,10 @@ impl Waiting {
 
     fn client_bytes(&self) -> usize {
         match self {
-            Waiting::Input(Input::In { payload, .. }) => size_of::<Waiting>() + payload.len(),
-            Waiting::Leave { .. } => size_of::<Waiting>(),
+            Waiting::Input(Input::In { event, payload, reference }) => {
+                size_of::<Waiting>() + event.len() + payload.len() + heap_size(reference)
+            }
+            Waiting::Leave { reference } => size_of::<Waiting>() + heap_size(reference),
             Waiting::Input(Input::AfterJoin | Input::Out(_) | Input::Info(_)) | Waiting::Frame(_) => 0,
         }
     }
@@ -406,6 +408,10 @@ impl Waiting {
             Waiting::Frame(frame) => frame.len(),
         }
     }
+}
+
+fn heap_size(reference: &Option<Ref>) -> usize {
+    reference.as_ref().map_or(0, Ref::heap_size)
 }
 
 /// Runs user code; a panic becomes its text.

@@ -71,10 +71,12 @@ impl Serializer {
     ///
     /// [`DecodeError`] when the frame is no message; servers close with 1011.
     pub fn decode(self, frame: Frame) -> Result<Message, DecodeError> {
-        match self {
+        let length = frame.len();
+        let message = match self {
             Serializer::V1 => v1::decode(frame),
             Serializer::V2 => v2::decode(frame),
-        }
+        };
+        Ok(message?.let_go_of(length))
     }
 
     /// Writes a push of a channel to its client.

@@ -616,7 +616,7 @@ fn renew(channel: Option<ChannelId>, message: Message) -> SessionEvent {
 
 /// What a parked message holds on to, in bytes.
 fn parked_size(message: &Message) -> usize {
-    size_of::<Message>() + message.payload.len()
+    size_of::<Message>() + message.heap_size()
 }
 
 /// Takes the first element, and gives the memory back with the last.

@@ -31,7 +31,10 @@ impl Channel for Room {
         Ok(Joined::new(Room))
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &mut Context<()>) -> HandlerResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, _: &mut Context<()>) -> HandlerResult {
+        if event == "wait" {
+            std::future::pending::<()>().await;
+        }
         Handled::reply(payload)
     }
 }
@@ -204,6 +207,19 @@ async fn attack_040_a_body_that_never_ends_is_given_up() {
         panic!("no long polling is mounted")
     };
     assert_eq!(longpoll.answer(parts, None, Endless).await.status(), 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attack_040_what_waits_for_a_handler_is_bounded_by_all_that_it_keeps() {
+    let poller = Poller::open(&endpoint()).await;
+    poller.join("room:wait").await;
+    assert_eq!(poller.post([json!(["1", "2", "room:wait", "wait", {}])]).await, 200);
+    // Each keeps a long name and carries next to nothing.
+    let mut taken = 0;
+    while taken < 10 && poller.post([json!(["1", "3", "room:wait", "e".repeat(100_000), {}])]).await == 200 {
+        taken += 1;
+    }
+    assert!((2..=3).contains(&taken), "{taken} of 100 kB each");
 }
 
 #[tokio::test(start_paused = true)]
