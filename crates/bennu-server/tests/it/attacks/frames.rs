@@ -57,7 +57,7 @@ async fn attack_046_a_stream_that_takes_a_byte_a_second_is_dropped() {
         taken
     });
     let taken = sending.await.unwrap();
-    // 30 s, and then what was in the stream's own 64 bytes.
-    assert!((25..100).contains(&taken), "{taken} bytes were taken");
+    // One in each of the 30 s; the idle timeout would have let it go on for 60.
+    assert!((25..45).contains(&taken), "{taken} bytes were taken");
     assert_eq!(endpoint.connection_count(), 0);
 }
