@@ -34,7 +34,7 @@ const OFFSET: &str = "phx_offset";
 ///
 /// Kept is what goes through a channel's or the endpoint's `broadcast` and `broadcast_from`. The
 /// payload of such a broadcast must be a JSON object without a `phx_offset` of its own; any other
-/// is the broadcaster's [`EncodeError`](crate::EncodeError). What is put on the PubSub without the endpoint is not kept.
+/// is the broadcaster's [`EncodeError`](bennu_protocol::EncodeError). What is put on the PubSub without the endpoint is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[doc(alias = "replay")]
 #[doc(alias = "recover")]
