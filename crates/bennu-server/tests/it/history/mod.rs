@@ -2,6 +2,7 @@
 
 mod bounds;
 mod interleavings;
+mod longpoll;
 mod recovery;
 
 use std::time::Duration;
