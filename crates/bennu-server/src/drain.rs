@@ -214,14 +214,14 @@ impl Endpoint {
         tracing::info!(connections = total, window = ?options.window_for(total), "draining");
         let asking = async {
             for step in steps {
-                tokio::time::sleep_until(began + step.after).await;
+                tokio::time::sleep(step.after.saturating_sub(began.elapsed())).await;
                 step.take();
             }
             std::future::pending::<()>().await;
         };
         tokio::select! {
             () = asking => {}
-            _ = tokio::time::timeout_at(began + options.deadline, self.connections().all_gone()) => {}
+            _ = tokio::time::timeout(options.deadline, self.connections().all_gone()) => {}
         }
         let left = self.connection_count();
         let report = DrainReport { closed: total.saturating_sub(left), left };

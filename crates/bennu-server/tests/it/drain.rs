@@ -116,6 +116,22 @@ async fn an_endpoint_without_connections_is_drained_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_that_no_clock_reaches_let_a_drain_take_as_long_as_it_takes() {
+    let (endpoint, _) = endpoint();
+    let mut client = Client::connect(&endpoint).await;
+    client.join("room:a").await;
+    client.send(json!(["1", "2", "room:a", "work", {}])).await;
+    client.hears_nothing().await;
+    let endless = DrainOptions::default().window(Duration::MAX).grace(Duration::MAX).deadline(Duration::MAX);
+    let draining = drain(&endpoint, endless);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(client.recv().await[1], "2");
+    assert_eq!(client.closed().await, 1012);
+    drop(client);
+    assert_eq!(draining.await.unwrap().left, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_read_is_handled_and_answered_before_the_close_frame() {
     let (endpoint, _) = endpoint();
     let mut client = Client::connect(&endpoint).await;
