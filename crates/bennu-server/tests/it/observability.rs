@@ -4,18 +4,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Once;
+use std::time::Duration;
 
 use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
     Channel, ChannelError, Channels, CheckOrigin, ConnectRequest, Connected, Context, Endpoint, Handled,
-    HandlerResult, JoinRefusal, JoinRequest, Joined, METRICS, MetricKind, Refusal, Socket, SocketOptions,
-    TerminateReason, Transport,
+    HandlerResult, JoinRefusal, JoinRequest, Joined, LongPollOptions, METRICS, MetricKind, Refusal, Socket,
+    SocketOptions, TerminateReason, Transport,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde_json::json;
 
 use crate::client::Client;
+use crate::poller::{Poller, get, json_of, post, send};
 
 struct TokenSocket;
 
@@ -62,7 +64,7 @@ impl Channel for Room {
 
 fn endpoint() -> Endpoint {
     let channels = Channels::new().channel::<Room>("room:*");
-    let options = SocketOptions::default().max_backlog(100_000);
+    let options = SocketOptions::default().max_backlog(100_000).longpoll(LongPollOptions::new());
     Endpoint::builder(PubSub::local()).socket("/socket", TokenSocket, channels, options).build().unwrap()
 }
 
@@ -172,6 +174,44 @@ async fn every_metric_counts_what_it_says() {
     }
     for name in described {
         assert!(while_open.keys().any(|key| key.split(' ').next() == Some(name)), "{name} is never recorded");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_long_polling_are_counted_until_they_end() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _installed = metrics::set_default_local_recorder(&recorder);
+    let endpoint = endpoint();
+    for origin in ["http://evil.example", "http://localhost"] {
+        let request = get("").header("origin", origin).header("host", "localhost");
+        send(&endpoint, request, "").await;
+    }
+    let refused = post("").header("origin", "http://evil.example").header("host", "localhost");
+    assert_eq!(json_of(&send(&endpoint, refused, "").await)["status"], 403);
+    assert_eq!(send(&endpoint, get("%ff"), "").await.status(), 400);
+    let disconnected = Poller::open(&endpoint).await;
+    disconnected.join("room:1").await;
+    Poller::open(&endpoint).await.join("room:2").await;
+    endpoint.record_backlog();
+    let while_open = values(&snapshotter);
+    endpoint.disconnect("socket:1");
+    assert_eq!(disconnected.poll().await.0, 410);
+    // That opened a session, which nobody polls.
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let since = values(&snapshotter);
+
+    let mount = "mount=/socket,transport=longpoll";
+    for (name, open, ended) in [
+        (format!("bennu_connections {mount}"), 3.0, -3.0),
+        (format!("bennu_connects_total {mount},result=ok"), 3.0, 1.0),
+        (format!("bennu_connects_total {mount},result=rejected"), 2.0, 0.0),
+        (format!("bennu_disconnects_total {mount},cause=disconnect"), 0.0, 3.0),
+        (format!("bennu_disconnects_total {mount},cause=idle"), 0.0, 1.0),
+        ("bennu_channels mount=/socket,channel=room:*".to_owned(), 2.0, -2.0),
+        ("bennu_backlog_bytes".to_owned(), 0.0, 0.0),
+    ] {
+        assert_eq!((while_open[&name], since[&name]), (open, ended), "{name}");
     }
 }
 

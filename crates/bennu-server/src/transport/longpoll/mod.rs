@@ -75,7 +75,8 @@ pub struct LongPoll<'a> {
 
 impl LongPoll<'_> {
     /// Answers a request, whatever its method. A GET waits until there are messages, for
-    /// [`LongPollOptions::window`] at most; dropping the future withdraws it, and nothing is lost.
+    /// [`LongPollOptions::window`] at most; dropping the future withdraws it, and what a session of this
+    /// node had answered already goes back to it.
     ///
     /// A body is read only for a session that exists, never beyond 8,000,000 bytes, and for 15 s at most.
     pub async fn answer<B>(&self, parts: Parts, peer: Option<SocketAddr>, body: B) -> Response<Bytes>
@@ -84,9 +85,13 @@ impl LongPoll<'_> {
     {
         let params = match self.target.params(&parts) {
             Ok(params) => params,
-            Err(error) => return super::answer::undecodable(&error),
+            Err(error) => {
+                self.count_rejected(&parts.method);
+                return super::answer::undecodable(&error);
+            }
         };
         if !self.target.is_origin_allowed(&parts) {
+            self.count_rejected(&parts.method);
             return answer::status(403);
         }
         match parts.method {
@@ -94,6 +99,13 @@ impl LongPoll<'_> {
             Method::POST => self.publish(&params, &parts, body).await,
             Method::OPTIONS => answer::preflight(&parts.headers),
             _ => answer::bad_request(),
+        }
+    }
+
+    /// Only polls are attempts to connect.
+    fn count_rejected(&self, method: &Method) {
+        if *method == Method::GET {
+            self.target.metrics(TransportKind::LongPoll).connect(ConnectResult::Rejected);
         }
     }
 
