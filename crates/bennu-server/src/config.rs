@@ -99,7 +99,8 @@ impl SocketOptions {
     }
 
     /// The longest frame from a client in bytes, its header counted; 10,000,000 by
-    /// default. A longer one closes the connection with 1009 before it is read.
+    /// default. A longer one closes the connection with 1009 before it is read; over long polling,
+    /// a longer message ends the session.
     #[must_use]
     pub fn max_frame_size(mut self, bytes: usize) -> Self {
         self.limits.max_frame_size = bytes;

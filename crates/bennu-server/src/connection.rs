@@ -193,6 +193,11 @@ impl Connection {
         self.mailbox.queued(bytes);
     }
 
+    /// Whether a last message of so many bytes found more waiting than may.
+    pub(crate) fn is_overrun(&self, last: usize) -> bool {
+        self.mailbox.backlog().saturating_sub(last) > self.mount.options.max_backlog
+    }
+
     /// The code to close with, once something asked for that.
     pub(crate) fn close_code(&self) -> Option<u16> {
         self.close
@@ -604,6 +609,11 @@ impl Connection {
     /// What logs call it.
     pub(crate) fn id(&self) -> u64 {
         self.mailbox.id.owner()
+    }
+
+    /// The longest message that the client may send, in bytes.
+    pub(crate) fn max_frame_size(&self) -> usize {
+        self.mount.options.limits.max_frame_size
     }
 
     pub(crate) fn transport_metrics(&self) -> &TransportMetrics {

@@ -1,6 +1,8 @@
 //! Long polling on one node.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bennu_protocol::Payload;
@@ -88,6 +90,11 @@ async fn joined(endpoint: &Endpoint) -> Poller {
 
 fn events(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message[3].as_str().unwrap()).collect()
+}
+
+/// What a future comes to without waiting.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
 /// Lets everything that can run do so, without time passing.
@@ -354,4 +361,59 @@ async fn the_auth_token_is_not_among_the_headers() {
         let request = get("").header("x-phoenix-authtoken", token).header("x-other", "shown");
         assert_eq!(json_of(&send(&endpoint, request, "").await)["status"], status, "{token}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_for_a_poll_that_is_dropped_with_its_answer_go_to_the_next() {
+    let endpoint = endpoint();
+    let poller = joined(&endpoint).await;
+    for n in 0..2 {
+        let mut dropped = Box::pin(poller.poll());
+        assert_eq!(poll_once(&mut dropped).await, Poll::Pending);
+        endpoint.broadcast("room:a", "msg", json!({ "n": n })).unwrap();
+        settle().await;
+        drop(dropped);
+    }
+    endpoint.broadcast("room:a", "msg", json!({"n": 2})).unwrap();
+    let (status, messages) = poller.poll().await;
+    let numbers: Vec<_> = messages.iter().map(|message| message[4]["n"].as_u64().unwrap()).collect();
+    assert_eq!((status, numbers), (200, vec![0, 1, 2]));
+    assert_eq!(poller.poll().await, (204, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_polls_leave_behind_count_as_waiting() {
+    let options = SocketOptions::default().longpoll(LongPollOptions::new()).max_backlog(4_000);
+    let endpoint = endpoint_with(options).unwrap();
+    let poller = joined(&endpoint).await;
+    for _ in 0..20 {
+        let mut dropped = Box::pin(poller.poll());
+        let _ = poll_once(&mut dropped).await;
+        endpoint.broadcast("room:a", "msg", json!({"fill": "x".repeat(500)})).unwrap();
+        settle().await;
+    }
+    let heartbeat = json!([null, "2", "phoenix", "heartbeat", {}]);
+    assert_eq!(poller.post([heartbeat]).await, 410, "what came back was not counted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_over_the_limit_of_frames_ends_the_session() {
+    let options = SocketOptions::default().longpoll(LongPollOptions::new()).max_frame_size(1_000);
+    let endpoint = endpoint_with(options).unwrap();
+    let poller = joined(&endpoint).await;
+    let echo = |size: usize| json!(["1", "2", "room:a", "echo", {"fill": "x".repeat(size)}]);
+    assert_eq!(poller.post([echo(900)]).await, 200);
+    assert_eq!(poller.poll().await.0, 200);
+    assert_eq!(poller.post([echo(1_000), echo(1)]).await, 410);
+    assert_eq!(poller.poll().await.0, 410);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_for_handlers_without_end_is_no_harm_to_a_session_that_ends() {
+    let options = SocketOptions::default().longpoll(LongPollOptions::new()).shutdown(Duration::MAX);
+    let endpoint = endpoint_with(options).unwrap();
+    let poller = joined(&endpoint).await;
+    assert_eq!(poller.post([json!(["1", "2", "room:a", "bye", {}])]).await, 200);
+    settle().await;
+    assert_eq!(events(&poller.poll().await.1), ["bye"]);
 }

@@ -15,6 +15,8 @@ pub(crate) enum Request {
     Poll(AnswerTo),
     /// Take frames of the client.
     Publish(VecDeque<Frame>, AnswerTo),
+    /// The poll that these answered was dropped before it had read them.
+    Return(Vec<String>),
     /// The poll that wanted its answer on this topic is no longer there.
     Withdraw(String),
 }

@@ -26,7 +26,7 @@ pub(crate) struct Session {
     window: Duration,
     poll: Option<WaitingPoll>,
     batches: VecDeque<Batch>,
-    /// Messages that were taken out for a poll whose client had gone.
+    /// Messages that were taken out for polls which left in that moment.
     returned: Vec<String>,
     last_poll: Instant,
     next_check: Instant,
@@ -76,7 +76,9 @@ impl Session {
     pub(crate) async fn run(mut self) {
         std::future::poll_fn(|cx| self.poll_open(cx)).await;
         if self.connection.close_code().is_some() && !self.is_broken() {
-            self.hand_over().await;
+            let patience = self.connection.close_timeout();
+            // Whoever does not come for it in time goes without.
+            let _ = tokio::time::timeout(patience, self.hand_over()).await;
         }
         self.finish().end().await;
     }
@@ -89,12 +91,9 @@ impl Session {
     /// Keeps what was sent before the end for one more poll, as a WebSocket sends it before its
     /// close frame.
     async fn hand_over(&mut self) {
-        let until = Instant::now() + self.connection.close_timeout();
         let mut messages = self.take_messages();
         while !messages.is_empty() {
-            let Ok(Some(request)) = tokio::time::timeout_at(until, self.requests.recv()).await else {
-                return;
-            };
+            let Some(request) = self.requests.recv().await else { return };
             match request {
                 Request::Poll(answer_to) => {
                     answer_to.accept();
@@ -104,6 +103,10 @@ impl Session {
                     }
                 }
                 Request::Publish(_, answer_to) => answer(answer_to, Answer::Gone),
+                Request::Return(mut returned) => {
+                    returned.append(&mut messages);
+                    messages = returned;
+                }
                 Request::Withdraw(_) => {}
             }
         }
@@ -157,6 +160,7 @@ impl Session {
                 answer_to.accept();
                 self.batches.push_back(Batch { frames, answer_to, deadline: now + self.window });
             }
+            Request::Return(messages) => self.take_back(messages),
             Request::Withdraw(topic) => {
                 self.poll.take_if(|poll| poll.answer_to.is_on(&topic));
             }
@@ -172,7 +176,18 @@ impl Session {
             return;
         }
         if let Err(Answer::Messages(messages)) = poll.answer_to.send(Answer::Messages(messages)) {
-            self.returned = messages;
+            self.take_back(messages);
+        }
+    }
+
+    /// Puts messages in front of all that wait, and counts them as waiting again. A client that
+    /// leaves them behind again and again is one that does not read.
+    fn take_back(&mut self, mut messages: Vec<String>) {
+        self.connection.sent_later(messages.iter().map(String::len).sum());
+        messages.append(&mut self.returned);
+        self.returned = messages;
+        if self.connection.is_overrun(self.returned.last().map_or(0, String::len)) {
+            self.connection.close_with(close::TRY_AGAIN_LATER);
         }
     }
 
@@ -180,6 +195,7 @@ impl Session {
     /// would cost them every message of the poll.
     fn take_messages(&mut self) -> Vec<String> {
         let mut messages = std::mem::take(&mut self.returned);
+        self.connection.sent(messages.iter().map(String::len).sum());
         while let Some(frame) = self.connection.take_frame() {
             self.connection.sent(frame.len());
             let text = (frame.kind() == FrameKind::Text).then(|| String::from_utf8(frame.payload().into()));
@@ -215,8 +231,12 @@ impl Session {
                 break;
             }
             batch.deadline = Instant::now() + self.window;
-            let frame = batch.frames.pop_front();
-            frame.into_iter().for_each(|frame| self.connection.receive(frame, cx));
+            match batch.frames.pop_front() {
+                Some(frame) if frame.len() > self.connection.max_frame_size() => {
+                    self.connection.close_with(close::TOO_LARGE);
+                }
+                frame => frame.into_iter().for_each(|frame| self.connection.receive(frame, cx)),
+            }
             any = true;
         }
         any
@@ -268,7 +288,7 @@ impl Session {
         while let Ok(request) = requests.try_recv() {
             match request {
                 Request::Poll(answer_to) | Request::Publish(_, answer_to) => answer(answer_to, Answer::Gone),
-                Request::Withdraw(_) => {}
+                Request::Return(_) | Request::Withdraw(_) => {}
             }
         }
         if undeliverable > 0 {

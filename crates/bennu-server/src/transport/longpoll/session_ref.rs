@@ -115,9 +115,26 @@ impl SessionRef {
 /// Asks a session of this node, which keeps the time itself and answers in any case.
 async fn ask(sender: &mpsc::Sender<Request>, request: impl FnOnce(AnswerTo) -> Request) -> Answer {
     let (answer_to, answer) = oneshot::channel();
+    let mut asked = Asked { sender, answer };
     match sender.send(request(AnswerTo::Here(answer_to))).await {
-        Ok(()) => answer.await.unwrap_or(Answer::Ended),
+        Ok(()) => (&mut asked.answer).await.unwrap_or(Answer::Ended),
         Err(_) => Answer::Gone,
+    }
+}
+
+/// Gives back what came for a requester that was dropped before it had read it.
+struct Asked<'a> {
+    sender: &'a mpsc::Sender<Request>,
+    answer: oneshot::Receiver<Answer>,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(Answer::Messages(messages)) = self.answer.try_recv() {
+            // A session that has ended, or is flooded, has no use for them.
+            let _ = self.sender.try_send(Request::Return(messages));
+        }
     }
 }
 
