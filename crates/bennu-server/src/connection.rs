@@ -212,7 +212,9 @@ impl Connection {
 
     /// Whether no message of the client waits for a handler, and no handler for anything.
     fn has_handled_all(&self) -> bool {
-        self.waiting_beside_channels() == 0 && self.channels.iter().flatten().all(Joined::is_at_rest)
+        let is_renewing = self.credentials.as_ref().is_some_and(|credentials| credentials.is_renewing());
+        let waits = is_renewing || self.waiting_beside_channels() > 0;
+        !waits && self.channels.iter().flatten().all(Joined::is_at_rest)
     }
 
     fn waiting_beside_channels(&self) -> usize {

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
-    AtExpiry, Channel, Channels, ConnectRequest, Connected, Context, Endpoint, Handled, HandlerResult,
-    JoinRefusal, JoinRequest, Joined, LongPollOptions, Refusal, RenewRequest, Renewed, Revocation, Socket,
-    SocketOptions,
+    AtExpiry, Channel, Channels, ConnectRequest, Connected, Context, DrainOptions, Endpoint, Handled,
+    HandlerResult, JoinRefusal, JoinRequest, Joined, LongPollOptions, Refusal, RenewRequest, Renewed,
+    Revocation, Socket, SocketOptions,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -21,6 +21,9 @@ use crate::poller::{Poller, get, json_of, send, token_of};
 pub(crate) const CLOSED: u16 = 4401;
 
 const NOTICE: u64 = 60;
+
+/// Longer than any of these tests takes.
+const NO_HURRY: Duration = Duration::from_secs(20);
 
 /// An endpoint whose time of day runs with the test's clock, and can be set.
 pub(crate) struct Served {
@@ -364,6 +367,20 @@ async fn a_token_that_is_sent_on_every_channel_is_judged_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_the_renewal_that_is_judged() {
+    let served = Served::new(SocketOptions::default());
+    let mut client = connect(&served, &token("u:1", 0, 300)).await.unwrap();
+    client.send(json!([null, "9", "phoenix", "token", {"token": "slow:u:1/0/400"}])).await;
+    served.pass(1).await;
+    let endpoint = served.endpoint.clone();
+    let draining = tokio::spawn(async move { endpoint.drain(DrainOptions::default().grace(NO_HURRY)).await });
+    assert_eq!(client.recv_within(10).await[4]["status"], "ok");
+    assert_eq!(client.closed().await, 1012);
+    drop(client);
+    assert_eq!(draining.await.unwrap().left, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_renewals_stops_the_reading() {
     let served = Served::new(SocketOptions::default().max_backlog(16 * 1024));
     let mut client = Client::connect_with(&served.endpoint, "vsn=2.0.0&token=u:1/0/300", 1024).await;
@@ -551,6 +568,26 @@ async fn revocations_reach_the_endpoints_of_one_pubsub_and_no_others() {
     {
         assert_eq!(connect(served, &old).await.err(), refused, "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_at_another_endpoint_ends_a_long_poll_session() {
+    let pubsub = PubSub::local();
+    let options = || SocketOptions::default().longpoll(LongPollOptions::new());
+    let [a, b] = [(); 2].map(|()| Served::on(&pubsub, options()));
+    let opened = json_of(&send(&b.endpoint, get("u:1/0/900"), "").await);
+    let poller = Poller { endpoint: b.endpoint.clone(), token: token_of(&opened) };
+    let waiting = tokio::spawn({
+        let poller = poller.clone();
+        async move { poller.poll().await }
+    });
+    b.pass(1).await;
+    a.endpoint.revoke("u:1");
+    assert_eq!(waiting.await.unwrap(), (204, vec![]));
+    assert_eq!(b.endpoint.connection_count(), 0);
+    assert_eq!(poller.post([json!([null, "2", "phoenix", "heartbeat", {}])]).await, 410);
+    let refused = json_of(&send(&b.endpoint, get("u:1/0/900"), "").await);
+    assert_eq!(refused, json!({"status": 403}));
 }
 
 #[tokio::test(start_paused = true)]
