@@ -305,11 +305,6 @@ impl ServerSession {
         self.reply(join_ref.as_ref(), reference.as_ref(), topic, status, response)
     }
 
-    /// Queues a frame that is already encoded, behind all that was queued before.
-    pub fn push_encoded(&mut self, frame: Frame) {
-        self.transmit.push_back(frame);
-    }
-
     /// The next frame to send, until there is none.
     pub fn poll_transmit(&mut self) -> Option<Frame> {
         pop_and_free(&mut self.transmit)
