@@ -75,7 +75,8 @@ impl Name {
         self.len() == 0
     }
 
-    fn copied(&self) -> Self {
+    /// The same in memory of its own.
+    pub(crate) fn copied(&self) -> Self {
         match self {
             Name::Text(Text(bytes)) => Name::Text(Text(Bytes::copy_from_slice(bytes))),
             Name::Other(bytes) => Name::Other(Bytes::copy_from_slice(bytes)),

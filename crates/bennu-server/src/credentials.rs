@@ -217,7 +217,8 @@ impl Credentials {
 
     /// Bytes that the client sent and nobody has looked at yet.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting.iter().map(|asked| size_of::<Asked>() + asked.token.len()).sum()
+        let size = |asked: &Asked| size_of::<Asked>() + asked.token.len() + asked.renewal.heap_size();
+        self.waiting.iter().map(size).sum()
     }
 
     /// Runs the renewal that waits, or begins the next one; says what came of one that is done.

@@ -119,6 +119,14 @@ pub struct Renewal {
     reference: Option<Ref>,
 }
 
+impl Renewal {
+    /// Bytes that it keeps beside its own place.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        self.topic.len() + self.reference.as_ref().map_or(0, Ref::heap_size)
+    }
+}
+
 /// On the topic `phoenix`, the event that carries a new credential.
 const TOKEN: &str = "token";
 
@@ -606,7 +614,8 @@ pub enum SessionError {
 
 fn renew(channel: Option<ChannelId>, message: Message) -> SessionEvent {
     let Message { topic, reference, payload, .. } = message;
-    SessionEvent::Renew { renewal: Renewal { channel, topic, reference }, payload }
+    // The renewal may wait long for its verdict, and the payload is dropped before.
+    SessionEvent::Renew { renewal: Renewal { channel, topic: topic.copied(), reference }, payload }
 }
 
 /// What a parked message holds on to, in bytes.

@@ -395,6 +395,22 @@ fn a_renewal_is_answered_where_it_came_from() {
 }
 
 #[test]
+fn a_renewal_that_waits_keeps_no_more_than_it_is_counted_for() {
+    let mut talk = Conversation::new();
+    talk.session.accept_renewals();
+    let (junk, long_ref) = ("x".repeat(100_000), "r".repeat(1_000));
+    let text = format!(r#"[null,"{long_ref}","phoenix","token",{{"token":"t","junk":"{junk}"}}]"#);
+    let frame = bytes::Bytes::from(text);
+    talk.session.handle_frame(Frame::text(frame.clone())).unwrap();
+    let Some(SessionEvent::Renew { renewal, payload }) = talk.session.poll_event() else {
+        panic!("no renewal")
+    };
+    drop(payload);
+    assert!(frame.is_unique(), "the frame is kept");
+    assert!((1_000..2_000).contains(&renewal.heap_size()));
+}
+
+#[test]
 fn a_renewal_on_a_channel_that_ended_has_no_answer() {
     let mut talk = Conversation::new();
     talk.session.accept_renewals();
