@@ -26,6 +26,10 @@ use crate::refs::Ref;
 use crate::serializer::{ReplyParts, Serializer};
 use crate::topic::{Topic, TopicPattern};
 
+/// Bytes of topics and refs that a session keeps for its channels, times the channels that it may hold:
+/// far beyond what clients need, and far below the frames that they could fill with them.
+const NAMES_PER_CHANNEL: usize = 4096;
+
 /// What all sessions of one mount share.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
@@ -439,12 +443,19 @@ impl ServerSession {
         let is_text = message.topic.as_text().is_some();
         let matching = self.config.patterns.iter().position(|pattern| is_text && pattern.matches(topic));
         let Some(route) = matching else { return self.unmatched(&message) };
-        if self.joined as usize >= self.config.max_channels {
-            let join_ref = message.join_ref.clone();
-            let reason = Payload::Json(br#"{"reason":"too many channels joined"}"#.as_slice().into());
-            return self.answer(&message, join_ref.as_ref(), &Status::Error, &reason);
-        }
         let topic = Topic::from(topic);
+        let reason = if self.joined as usize >= self.config.max_channels {
+            Some(br#"{"reason":"too many channels joined"}"#.as_slice())
+        } else if self.names_after(&message) > NAMES_PER_CHANNEL.saturating_mul(self.config.max_channels) {
+            Some(br#"{"reason":"topic or refs too long"}"#.as_slice())
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            let join_ref = message.join_ref.clone();
+            self.answer(&message, join_ref.as_ref(), &Status::Error, &Payload::Json(reason.into()))?;
+            return self.close_replaced(replaces, &topic);
+        }
         let channel = self.insert(Slot {
             generation: 0,
             topic: topic.clone(),
@@ -479,12 +490,25 @@ impl ServerSession {
         if *status == Status::Error {
             self.remove(channel);
         }
-        if let Some(old) = joining.replaces {
+        self.close_replaced(joining.replaces, &topic)?;
+        self.unpark(joining.parked)
+    }
+
+    /// Tells that the channel which a join replaced has ended, if there was one.
+    fn close_replaced(&mut self, replaced: Option<Option<Ref>>, topic: &Topic) -> Result<(), SessionError> {
+        if let Some(old) = replaced {
             let frame =
-                self.serializer.encode_end(old.as_ref(), &topic, Event::Close.as_str(), &Payload::empty())?;
+                self.serializer.encode_end(old.as_ref(), topic, Event::Close.as_str(), &Payload::empty())?;
             self.transmit.push_back(frame);
         }
-        self.unpark(joining.parked)
+        Ok(())
+    }
+
+    /// Bytes of names that the session keeps if this join is let in.
+    fn names_after(&self, join: &Message) -> usize {
+        let refs = [&join.join_ref, &join.reference].into_iter().flatten().map(Ref::heap_size);
+        let new = join.topic.len() + refs.sum::<usize>();
+        new + self.slots.iter().flatten().map(Slot::names).sum::<usize>()
     }
 
     /// Looks again at what waited for a join, in the order it came.
@@ -588,6 +612,12 @@ impl Slot {
     fn id(&self, index: usize) -> ChannelId {
         // A session holds at most `max_channels` slots, far below u32::MAX.
         ChannelId { index: index as u32, generation: self.generation }
+    }
+
+    /// Bytes of the topic and of the refs.
+    fn names(&self) -> usize {
+        let refs = [&self.join_ref, &self.reference].into_iter().flatten().map(Ref::heap_size);
+        self.topic.len() + refs.sum::<usize>()
     }
 
     /// Whether a message with this `join_ref` is for the present channel and not for an earlier one.

@@ -310,6 +310,32 @@ fn the_channel_limit_counts_what_is_joined_now() {
 }
 
 #[test]
+fn names_that_a_session_keeps_are_bounded() {
+    let refused = |join_ref: &str, topic: &str| {
+        let reason = r#"{"response":{"reason":"topic or refs too long"},"status":"error"}"#;
+        format!(r#"["{join_ref}","1","{topic}","phx_reply",{reason}]"#)
+    };
+    let (long, longer) = ("x".repeat(4_000), "x".repeat(9_000));
+    let mut talk = Conversation::new();
+    let topic = format!("room:{longer}");
+    assert_eq!(talk.send(&format!(r#"["0","1","{topic}","phx_join",{{}}]"#)), []);
+    assert_eq!(talk.received(), [refused("0", &topic)]);
+    let first = talk.join(&format!(r#"["{long}","1","room:{long}","phx_join",{{}}]"#));
+    assert_eq!(talk.send(&format!(r#"["{long}","1","room:b","phx_join",{{}}]"#)), []);
+    assert_eq!(talk.received(), [refused(&long, "room:b")]);
+    talk.join(r#"["1","1","room:b","phx_join",{}]"#);
+    talk.session.stop(first).unwrap();
+    talk.received();
+    // The join that is refused has ended the one before.
+    let events = talk.send(&format!(r#"["{longer}","1","room:b","phx_join",{{}}]"#));
+    assert!(matches!(events[..], [SessionEvent::Replaced { .. }]));
+    assert_eq!(
+        talk.received(),
+        [refused(&longer, "room:b"), r#"["1","1","room:b","phx_close",{}]"#.to_owned()]
+    );
+}
+
+#[test]
 fn ends_of_channels_carry_the_join_ref() {
     let mut talk = Conversation::new();
     let channel = talk.join(r#"["1","1","room:a","phx_join",{}]"#);
