@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 use crate::channels::{LobbyChannel, RoomChannel, RoomOut};
 
 fn endpoint() -> Endpoint {
-    let channels =
-        Channels::new().channel::<Typed<RoomChannel>>("room:*").channel::<Typed<LobbyChannel>>("lobby");
+    let room = Channels::new().channel::<Typed<RoomChannel>>("room:*");
+    endpoint_of(room.channel::<Typed<LobbyChannel>>("lobby"))
+}
+
+fn endpoint_of(channels: Channels<Presence>) -> Endpoint {
     let pubsub = PubSub::local();
     let presence = Presence::new(pubsub.clone());
     Endpoint::builder(pubsub)
@@ -96,6 +99,29 @@ async fn join_params_are_typed_and_their_wrong_field_is_named() {
         let refused = socket.join(topic, params).await.unwrap_err();
         assert_eq!(refused.response.json(), &expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_typed_channel_recovers_as_any_other() {
+    let history = History::last(10).events(["message:new"]);
+    let channels = Channels::new().channel::<Typed<RoomChannel>>("room:*").history(history);
+    let endpoint = endpoint_of(channels);
+    let connect = || async { connect(&endpoint, "/socket", json!({})).await.unwrap() };
+    let socket = connect().await;
+    let (joined, room) = socket.join("room:1", json!({"name": "ada"})).await.unwrap();
+    assert_eq!((&joined["offset"], &joined["members"]["ada"]["role"]), (&json!(0), &json!("owner")));
+    room.push("message:new", json!({"body": "seen"}));
+    assert_push!(room, "message:new", {"body": "seen", "phx_offset": 1});
+    socket.cut().await;
+
+    let (_, other) = connect().await.join("room:1", json!({"name": "bob"})).await.unwrap();
+    other.push("message:new", json!({"body": "missed"}));
+    assert_push!(other, "message:new");
+    let params = json!({"name": "ada", "recover": {"epoch": joined["epoch"], "offset": 1}});
+    let (joined, room) = connect().await.join("room:1", params).await.unwrap();
+    assert_eq!((&joined["recovered"], &joined["offset"]), (&json!(true), &json!(1)));
+    assert_push!(room, "message:new", {"body": "missed", "phx_offset": 2});
+    refute_push!(room, "message:new");
 }
 
 #[tokio::test(start_paused = true)]
