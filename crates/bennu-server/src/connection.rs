@@ -203,11 +203,13 @@ impl Connection {
         self.close
     }
 
-    /// Whether more should be read: not while replies or messages pile up.
+    /// Whether more should be read: not while replies, messages or ends pile up.
     pub(crate) fn wants_input(&self) -> bool {
         let waiting = self.channels.iter().flatten().map(Joined::waiting_bytes).sum::<usize>();
         let waiting = waiting + self.waiting_beside_channels();
-        !self.draining && !self.mailbox.is_congested() && waiting <= MAX_WAITING
+        // A client that joins and leaves would have as many wait to end as it likes.
+        let room_to_end = self.ending.len() < self.mount.options.max_channels.max(1);
+        !self.draining && !self.mailbox.is_congested() && waiting <= MAX_WAITING && room_to_end
     }
 
     /// Whether no message of the client waits for a handler, and no handler for anything.

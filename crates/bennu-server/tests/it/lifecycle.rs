@@ -64,6 +64,9 @@ impl Channel for Logged {
     async fn terminate(&mut self, reason: &TerminateReason, cx: &mut Context<Log>) {
         self.0.lock().push(format!("{reason:?}"));
         cx.push("last words", json!({})).unwrap();
+        if cx.topic().ends_with("slow to end") {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
     }
 }
 
@@ -164,4 +167,29 @@ async fn silence_closes_with_1002_and_pings_put_it_off() {
     assert!(!client.has_ended());
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(client.closed().await, 1002);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_channels_are_slow_to_end_is_not_heard_until_they_have() {
+    let channels = Channels::new().channel::<Logged>("room:*");
+    let endpoint = Endpoint::builder(PubSub::local())
+        .socket("/socket", LogSocket(Log::default()), channels, SocketOptions::default().max_channels(10))
+        .build()
+        .unwrap();
+    let mut client = Client::connect(&endpoint).await;
+    let mut left = 0;
+    loop {
+        client.send(json!(["1", "1", "room:slow to end", "phx_join", {}])).await;
+        if client.recv_soon().await.is_none() {
+            break;
+        }
+        client.send(json!(["1", "2", "room:slow to end", "phx_leave", {}])).await;
+        for event in ["phx_reply", "phx_close", "last words"] {
+            assert_eq!(client.recv_event().await, event);
+        }
+        left += 1;
+        assert!(left < 100, "as many wait to end as the client likes");
+    }
+    assert_eq!(left, 10);
+    assert_eq!(client.recv_within(10).await[4]["status"], "ok");
 }
