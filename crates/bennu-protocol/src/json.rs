@@ -28,8 +28,8 @@ pub struct JsonError {
 /// # Errors
 ///
 /// [`JsonError`] tells the first place where it is not.
-pub fn validate(text: &[u8]) -> Result<(), JsonError> {
-    let mut scanner = Scanner::new(text);
+pub fn validate(text: &str) -> Result<(), JsonError> {
+    let mut scanner = Scanner::new(text.as_bytes());
     scanner.value()?;
     scanner.end()
 }
@@ -385,7 +385,7 @@ mod tests {
             "\t\r\n[ 1 , 2 ]\n",
             "123456789012345678901234567890",
         ] {
-            assert_eq!(validate(text.as_bytes()), Ok(()), "{text}");
+            assert_eq!(validate(text), Ok(()), "{text}");
         }
     }
 
@@ -435,18 +435,18 @@ mod tests {
             "\u{feff}1",
             "'a'",
         ] {
-            assert!(validate(text.as_bytes()).is_err(), "{text}");
+            assert!(validate(text).is_err(), "{text}");
         }
         let long = format!("{}.5", "9".repeat(400));
-        assert!(validate(long.as_bytes()).is_err(), "an integer part over f64");
+        assert!(validate(&long).is_err(), "an integer part over f64");
     }
 
     #[test]
     fn nesting_is_allowed_up_to_the_limit() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert_eq!(validate(nested(MAX_DEPTH).as_bytes()), Ok(()));
-        assert!(validate(nested(MAX_DEPTH + 1).as_bytes()).is_err());
-        assert!(validate("[".repeat(1_000_000).as_bytes()).is_err());
+        assert_eq!(validate(&nested(MAX_DEPTH)), Ok(()));
+        assert!(validate(&nested(MAX_DEPTH + 1)).is_err());
+        assert!(validate(&"[".repeat(1_000_000)).is_err());
     }
 
     #[test]
@@ -480,14 +480,14 @@ mod tests {
 
         #[test]
         fn all_that_serde_json_writes_passes(value in json()) {
-            prop_assert_eq!(validate(value.to_string().as_bytes()), Ok(()));
+            prop_assert_eq!(validate(&value.to_string()), Ok(()));
         }
 
         #[test]
         fn all_that_passes_is_read_by_serde_json(
             text in "[\\[\\]{},:\"\\\\u0-9a-dtrefalsn .+-]{0,40}"
         ) {
-            if validate(text.as_bytes()).is_ok() {
+            if validate(&text).is_ok() {
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
             }
         }
@@ -497,15 +497,14 @@ mod tests {
             let mut text = value.to_string().into_bytes();
             let at = at.index(text.len());
             text[at] = byte;
-            // The payload was checked for UTF-8 before it comes here.
-            if let Ok(text) = String::from_utf8(text) && validate(text.as_bytes()).is_ok() {
+            if let Ok(text) = String::from_utf8(text) && validate(&text).is_ok() {
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
             }
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = validate(&bytes);
+        fn no_text_makes_it_panic(text in any::<String>()) {
+            let _ = validate(&text);
         }
     }
 }

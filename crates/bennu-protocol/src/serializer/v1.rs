@@ -45,7 +45,7 @@ fn members(text: &str) -> Result<Members, DecodeError> {
     let mut scanner = Scanner::new(text.as_bytes());
     if !scanner.eat(b'{') {
         // Telling a wrong shape from no JSON at all costs only those who send it.
-        json::validate(text.as_bytes())?;
+        json::validate(text)?;
         return Err(DecodeError::NotAnObject);
     }
     scanner.enter();

@@ -43,7 +43,7 @@ fn elements(text: &str) -> Result<[Range<usize>; 5], DecodeError> {
     let mut scanner = Scanner::new(text.as_bytes());
     if !scanner.eat(b'[') {
         // Telling a wrong shape from no JSON at all costs only those who send it.
-        json::validate(text.as_bytes())?;
+        json::validate(text)?;
         return Err(DecodeError::Shape);
     }
     scanner.enter();
@@ -231,8 +231,10 @@ fn binary_ref(reference: Option<&Ref>, field: &'static str) -> Result<Vec<u8>, E
 pub(super) fn write_name(out: &mut Vec<u8>, name: &Name, field: &'static str) -> Result<(), EncodeError> {
     match name {
         Name::Text(text) => json::write_string(out, text.as_str()),
-        Name::Other(raw) if json::validate(raw).is_ok() => out.extend_from_slice(raw),
-        Name::Other(_) => return Err(EncodeError::NotUtf8(field)),
+        Name::Other(raw) => match std::str::from_utf8(raw) {
+            Ok(json) if json::validate(json).is_ok() => out.extend_from_slice(raw),
+            Ok(_) | Err(_) => return Err(EncodeError::NotUtf8(field)),
+        },
     }
     Ok(())
 }
@@ -255,6 +257,15 @@ mod tests {
             .chunks(2)
             .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn a_name_of_bytes_that_only_look_like_json_is_not_written_as_json() {
+        // Topic `"\xb1"` of a binary frame: quotes around what is no UTF-8.
+        let mut out = Vec::new();
+        let name = Name::Other(Bytes::from_static(b"\"\xb1\""));
+        assert_eq!(write_name(&mut out, &name, "topic"), Err(EncodeError::NotUtf8("topic")));
+        assert_eq!(out, b"");
     }
 
     #[test]
