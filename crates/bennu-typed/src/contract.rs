@@ -9,10 +9,10 @@ use thiserror::Error;
 
 use crate::channel::TypedChannel;
 use crate::event::{ClientEvents, EventShape, Events, ReplyShape, ServerEvents};
-use crate::payload::{FromMessage, IntoMessage, Shape};
+use crate::payload::{FromMessage, IntoMessage, Kind, Shape};
 use crate::rejection::Rejection;
 use crate::schemas::{Merged, Schemas};
-use crate::{asyncapi, typescript};
+use crate::{asyncapi, history, typescript};
 
 /// The TypeScript declarations, in the folder that [`Contract::write`] writes.
 const TYPESCRIPT: &str = "channels.d.ts";
@@ -155,6 +155,23 @@ impl Contract {
         let server_events = server_events.described();
         let pattern = pattern.to_owned();
         self.channels.push(ChannelShape { name, pattern, params, response, client_events, server_events });
+        self
+    }
+
+    /// Says that the channel added last keeps a [history](bennu_server::Channels::history) of these events: its params
+    /// may carry `recover`, its response carries the position, and broadcasts of the events `phx_offset`.
+    #[must_use]
+    pub fn history<'a>(mut self, events: impl IntoIterator<Item = &'a str>) -> Self {
+        let kept: Vec<&str> = events.into_iter().collect();
+        if let Some(mut channel) = self.channels.pop() {
+            channel.params = channel.params.with_members(history::recover());
+            channel.response = channel.response.with_members(history::position());
+            for event in channel.server_events.iter_mut().filter(|event| kept.contains(&event.name)) {
+                let payload = std::mem::replace(&mut event.payload, Shape(Kind::Empty));
+                event.payload = payload.with_members(history::offset());
+            }
+            self.channels.push(channel);
+        }
         self
     }
 

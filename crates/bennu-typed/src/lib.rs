@@ -89,6 +89,7 @@ mod channel;
 mod context;
 mod contract;
 mod event;
+mod history;
 mod payload;
 mod presence;
 mod rejection;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rejection::{Rejection, parse};
 use crate::schemas::{Schemas, reference};
@@ -65,6 +65,15 @@ pub(crate) enum Kind {
 
 impl Shape {
     /// Whether version 2 of the protocol carries it in a push: it is bytes, or, as far as its schema tells, always an object.
+    /// The same with more members, if it is JSON.
+    pub(crate) fn with_members(self, members: Value) -> Self {
+        match self.0 {
+            Kind::Empty => Shape(Kind::Json(members)),
+            Kind::Json(schema) => Shape(Kind::Json(json!({ "allOf": [schema, members] }))),
+            Kind::Binary => self,
+        }
+    }
+
     pub(crate) fn is_object(&self, schemas: &BTreeMap<String, Value>) -> bool {
         match &self.0 {
             Kind::Empty | Kind::Binary => true,
@@ -83,6 +92,9 @@ fn is_object(schema: &Value, schemas: &BTreeMap<String, Value>) -> bool {
     }
     if let Some(alternatives) = parts("oneOf").or_else(|| parts("anyOf")) {
         return alternatives.iter().all(|schema| is_object(schema, schemas));
+    }
+    if let Some(all) = parts("allOf").filter(|_| schema.get("type").is_none()) {
+        return all.iter().all(|schema| is_object(schema, schemas));
     }
     match schema.get("type") {
         Some(Value::Array(kinds)) => kinds.iter().all(|kind| kind == "object"),

@@ -144,8 +144,20 @@ export type Stroke = {
 
 /** The contract of `room:*`. */
 export interface RoomChannel {
-  params: RoomParams;
-  join: { ok: RoomState; error: Rejection; timeout: undefined };
+  params: RoomParams & {
+    /** Where the client was: what it missed since then is sent again, all of it or nothing. */
+    recover?: {
+      epoch: string;
+      offset: number;
+    } | null;
+  };
+  join: { ok: RoomState & {
+    /** Which history the offset is of. */
+    epoch: string;
+    offset: number;
+    /** Whether `recover`, if it was there, will be had. */
+    recovered?: boolean;
+  }; error: Rejection; timeout: undefined };
   push: {
     /** Says something in the room. */
     "message:new": { payload: NewMessage; replies: { ok: MessageCreated; error: Rejection; timeout: undefined } };
@@ -158,7 +170,10 @@ export interface RoomChannel {
   };
   on: {
     /** Somebody said something. */
-    "message:new": Message;
+    "message:new": Message & {
+      /** Its place in the history, if it is a broadcast. */
+      phx_offset?: number;
+    };
     "typing:start": RoomOutTyping;
     "stroke:add": Stroke;
     "picture:new": ArrayBuffer;

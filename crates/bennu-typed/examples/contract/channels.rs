@@ -12,6 +12,7 @@ pub(crate) fn contract() -> Contract {
     Contract::new("Rooms", "1.0.0")
         .description("Rooms in which people write and draw.")
         .channel::<RoomChannel>("room:*")
+        .history(["message:new"])
         .channel::<LobbyChannel>("lobby")
 }
 

@@ -1,5 +1,7 @@
 //! The file as a whole: payloads, channels, and the faces of the official client.
 
+use serde_json::Value;
+
 use crate::contract::{ChannelShape, Settled};
 use crate::event::EventShape;
 use crate::payload::{Kind, Shape};
@@ -99,11 +101,17 @@ fn can_be_left_out(params: &Shape, contract: &Settled<'_>) -> bool {
     match &params.0 {
         Kind::Empty => true,
         Kind::Binary => false,
-        Kind::Json(schema) => {
-            let name = crate::schemas::reference(schema);
-            let schema = name.and_then(|name| contract.schemas.get(&name)).unwrap_or(schema);
-            schema.get("type").is_some_and(|kind| kind == "object") && schema.get("required").is_none()
-        }
+        Kind::Json(schema) => allows_empty(schema, contract),
+    }
+}
+
+/// Whether a schema of objects allows the one without members.
+fn allows_empty(schema: &Value, contract: &Settled<'_>) -> bool {
+    let name = crate::schemas::reference(schema);
+    let schema = name.and_then(|name| contract.schemas.get(&name)).unwrap_or(schema);
+    match schema.get("allOf").and_then(Value::as_array) {
+        Some(all) => all.iter().all(|schema| allows_empty(schema, contract)),
+        None => schema.get("type").is_some_and(|kind| kind == "object") && schema.get("required").is_none(),
     }
 }
 
@@ -114,7 +122,7 @@ fn topic(pattern: &str) -> String {
         Some(prefix) => {
             format!("`{}${{string}}`", prefix.replace('\\', "\\\\").replace('`', "\\`").replace("${", "\\${"))
         }
-        None => serde_json::Value::from(pattern).to_string(),
+        None => Value::from(pattern).to_string(),
     }
 }
 

@@ -81,7 +81,11 @@ fn the_asyncapi_document_says_who_sends_what_and_who_answers() {
             "/channels/RoomChannel/messages/receive.message_new/payload/$ref",
             "#/components/schemas/NewMessage",
         ),
-        ("/channels/RoomChannel/messages/send.message_new/payload/$ref", "#/components/schemas/Message"),
+        (
+            "/channels/RoomChannel/messages/send.message_new/payload/allOf/0/$ref",
+            "#/components/schemas/Message",
+        ),
+        ("/channels/RoomChannel/messages/send.stroke_add/payload/$ref", "#/components/schemas/Stroke"),
         ("/channels/RoomChannel/messages/send.picture_new/contentType", "application/octet-stream"),
         ("/operations/RoomChannel.receive.message_new/action", "receive"),
         ("/operations/RoomChannel.send.message_new/action", "send"),
@@ -99,6 +103,26 @@ fn the_asyncapi_document_says_who_sends_what_and_who_answers() {
         ),
     ] {
         assert_eq!(at(pointer), expected, "{pointer}");
+    }
+}
+
+#[test]
+fn a_history_adds_its_members_where_it_is_kept_and_nowhere_else() {
+    let document = contract().asyncapi();
+    let messages = &document["channels"]["RoomChannel"]["messages"];
+    let members = |pointer: &str| {
+        messages.pointer(pointer).map_or(0, |part| part["properties"].as_object().unwrap().len())
+    };
+    assert_eq!(members("/receive.phx_join/payload/allOf/1"), 1, "recover");
+    assert_eq!(
+        members("/reply.phx_join.ok/payload/properties/response/allOf/1"),
+        3,
+        "epoch, offset, recovered"
+    );
+    assert_eq!(members("/send.message_new/payload/allOf/1"), 1, "phx_offset");
+    let rest = document["channels"]["LobbyChannel"].to_string() + &messages["send.stroke_add"].to_string();
+    for member in ["recover", "epoch", "phx_offset"] {
+        assert!(!rest.contains(member), "{member}");
     }
 }
 

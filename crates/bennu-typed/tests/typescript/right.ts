@@ -8,6 +8,18 @@ const room = socket.channel("room:42", { name: "ada" });
 socket.channel("room:42", () => ({ name: "ada", history: 20 }));
 export const enter = (id: number): TypedChannel<RoomChannel> => socket.channel(`room:${id}`, { name: "ada" });
 
+// Whoever was there before says where; what is replayed looks as it did live.
+let position: { epoch: string; offset: number } | null = null;
+const returning = socket.channel("room:42", () => ({ name: "ada", recover: position }));
+returning.join().receive("ok", ({ epoch, offset, recovered }) => {
+  position = { epoch, offset };
+  console.log(recovered === true);
+});
+returning.on("message:new", ({ body, phx_offset }) => {
+  if (position && phx_offset !== undefined) position.offset = phx_offset;
+  console.log(body);
+});
+
 // So is a channel, which leaves the untyped one for `Presence`.
 const channel = new Socket("/socket").channel("room:1", { name: "ada" });
 const typed: TypedChannel<RoomChannel> = channel;

@@ -9,6 +9,8 @@ socket.channel("attic:1", { name: "ada" }); // wrong: no channel has this topic
 socket.channel("room:42"); // wrong: its params are missing
 socket.channel("room:42", { nick: "ada" }); // wrong: a misspelt param
 socket.channel("lobby", { name: "ada" }); // wrong: a channel without params
+socket.channel("room:42", { name: "ada", recover: { epoch: "e" } }); // wrong: half a position
+socket.channel("lobby", { recover: null }); // wrong: a channel without a history
 
 room.push("message:edit", { body: "hello" }); // wrong: no such event
 room.push("message:new", {}); // wrong: a field is missing
@@ -32,6 +34,7 @@ room.join().receive("ok", (state) => state.topic); // wrong: the response has no
 room.on("message:gone", () => {}); // wrong: no such event
 room.on("message:new", (message) => message.text); // wrong: no such field
 room.on("message:new", (message: { id: string }) => message.id); // wrong: a field of another type
+room.on("typing:start", (typing) => typing.phx_offset); // wrong: an event that is not kept
 room.on("presence_state", (members) => members["ada"]?.metas[0]?.offline_at); // wrong: no such field of a meta
 room.on("member:rename", () => {}); // wrong: an event of the other way
 socket.channel("lobby").push("rooms", {}); // wrong: nothing can be sent there
