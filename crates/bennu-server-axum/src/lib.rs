@@ -144,7 +144,7 @@ fn switch(mut upgrade: Upgrade, on_upgrade: OnUpgrade) -> Response<axum::body::B
 /// Boxed, so that the handshake's state is not carried along by the open connection.
 fn run(upgrade: Upgrade, stream: Upgraded) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     match stream.downcast::<TokioIo<HttpStream>>() {
-        Ok(parts) => Box::pin(upgrade.run(parts.io.into_inner().upgraded(parts.read_buf))),
+        Ok(parts) => Box::pin(upgrade.run(parts.io.into_inner().upgraded(&parts.read_buf))),
         // Another server's.
         Err(stream) => Box::pin(upgrade.run(TokioIo::new(stream))),
     }

@@ -48,8 +48,10 @@ impl HttpStream {
     }
 
     /// The stream after an upgrade, with what the client sent ahead of the answer.
-    pub(crate) fn upgraded(mut self, early: Bytes) -> ClientStream {
-        self.stream.early = early;
+    ///
+    /// That is copied: even an empty rest keeps hyper's buffer of 8 KB alive, for as long as the socket lives.
+    pub(crate) fn upgraded(mut self, early: &[u8]) -> ClientStream {
+        self.stream.early = Bytes::copy_from_slice(early);
         self.stream
     }
 
@@ -183,5 +185,33 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upgraded_stream_lets_go_of_the_http_buffer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let slot = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let http = HttpStream::new(ClientStream::new(tcp, slot), Arc::default());
+        let buffer = Bytes::from(b"GET / HTTP/1.1\r\n\r\nearly".to_vec());
+        let rest = buffer.slice(buffer.len() - 5..);
+        let mut upgraded = http.upgraded(&rest);
+        drop(rest);
+        assert!(buffer.is_unique());
+        let mut early = [0; 5];
+        upgraded.read_exact(&mut early).await.unwrap();
+        assert_eq!(&early, b"early");
     }
 }
