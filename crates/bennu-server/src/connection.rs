@@ -171,16 +171,23 @@ impl Connection {
         self.poll_endings(cx);
     }
 
-    /// The next frame to send. [`sent`](Self::sent) tells when it has left.
-    pub(crate) fn take_frame(&mut self) -> Option<Frame> {
-        let frame = self.outbox.pop_front()?;
+    /// Gives out the next frames to send, counted together. [`sent`](Self::sent) tells when they have left.
+    pub(crate) fn take_frames(&mut self, at_most: usize, mut take: impl FnMut(Frame)) {
+        let count = at_most.min(self.outbox.len());
+        if count == 0 {
+            return;
+        }
+        let mut bytes = 0;
+        self.outbox.drain(..count).for_each(|frame| {
+            bytes += frame.len() as u64;
+            take(frame);
+        });
         let metrics = self.transport_metrics();
-        metrics.sent_frames.increment(1);
-        metrics.sent_bytes.increment(frame.len() as u64);
+        metrics.sent_frames.increment(count as u64);
+        metrics.sent_bytes.increment(bytes);
         if self.outbox.is_empty() {
             self.outbox = VecDeque::new();
         }
-        Some(frame)
     }
 
     /// So many bytes of taken frames are out of this process.

@@ -233,10 +233,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             let at = usize::from(self.writing.partial);
             self.writing.frames.insert(at, pong);
         }
-        while self.writing.frames.len() < MAX_SLICES {
-            let Some(frame) = self.connection.take_frame() else { break };
-            self.writing.frames.push_back(frame.into_websocket());
-        }
+        let room = MAX_SLICES.saturating_sub(self.writing.frames.len());
+        self.connection.take_frames(room, |frame| self.writing.frames.push_back(frame.into_websocket()));
     }
 
     /// Waits for the connection's deadline, which moves on with every byte received; a renewed
@@ -280,9 +278,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
 
     fn fill_all(&mut self) {
         self.fill();
-        while let Some(frame) = self.connection.take_frame() {
-            self.writing.frames.push_back(frame.into_websocket());
-        }
+        self.connection
+            .take_frames(usize::MAX, |frame| self.writing.frames.push_back(frame.into_websocket()));
     }
 
     /// Closing a stream with unread bytes resets it, and the client would miss the close frame.

@@ -196,7 +196,9 @@ impl Session {
     fn take_messages(&mut self) -> Vec<String> {
         let mut messages = std::mem::take(&mut self.returned);
         self.connection.sent(messages.iter().map(String::len).sum());
-        while let Some(frame) = self.connection.take_frame() {
+        let mut frames = Vec::new();
+        self.connection.take_frames(usize::MAX, |frame| frames.push(frame));
+        for frame in frames {
             self.connection.sent(frame.len());
             let text = (frame.kind() == FrameKind::Text).then(|| String::from_utf8(frame.payload().into()));
             match text {
