@@ -92,7 +92,8 @@ impl ConnectionStart {
 impl Connection {
     /// Begins, unless the credential has expired or is revoked.
     pub(crate) fn new(mut start: ConnectionStart) -> Result<Self, Refusal> {
-        let mailbox = Mailbox::new(start.session.serializer(), start.mount.clone());
+        let mailbox =
+            Mailbox::new(start.session.serializer(), start.mount.clone(), start.endpoint.pubsub().clone());
         start.subscribe(&mailbox);
         // What is revoked before this is seen here, and what is revoked after it reaches the mailbox.
         let credentials = start.admit().inspect_err(|_| start.unsubscribe(&mailbox))?;

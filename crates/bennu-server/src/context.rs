@@ -174,15 +174,14 @@ impl<A> Context<A> {
         if topic == *self.topic() || self.core.subscriptions.contains(&topic) {
             return;
         }
-        let id = self.core.info_id();
-        self.pubsub().add_subscriber(&topic, id, self.core.address.mailbox.clone());
+        self.core.address.mailbox.subscribe(&topic, self.core.info_subscription());
         self.core.subscriptions.push(topic);
     }
 
     /// Ends what [`subscribe`](Self::subscribe) began.
     pub fn unsubscribe(&mut self, topic: &str) {
         self.core.subscriptions.retain(|subscribed| **subscribed != *topic);
-        self.pubsub().remove_subscriber(topic, self.core.info_id());
+        self.core.address.mailbox.unsubscribe(topic, self.core.info_subscription());
     }
 
     /// Closes this client's connection with 1001; official clients reconnect.
@@ -228,20 +227,20 @@ impl ContextCore {
 
     pub(crate) fn subscribe(&self) {
         let Address { mailbox, topic, .. } = &self.address;
-        self.endpoint.pubsub().add_subscriber(topic, self.own_id(), mailbox.clone());
+        mailbox.subscribe(topic, self.own_subscription());
     }
 
     /// Ends every subscription of the channel.
     pub(crate) fn unsubscribe_all(&mut self) {
         if std::mem::take(&mut self.subscribed) {
             self.metrics().channels.decrement(1);
-            self.endpoint.pubsub().remove_subscriber(&self.address.topic, self.own_id());
+            self.address.mailbox.unsubscribe(&self.address.topic, self.own_subscription());
             if let Some(history) = &mut self.history {
                 history.end();
             }
         }
         for topic in std::mem::take(&mut self.subscriptions) {
-            self.endpoint.pubsub().remove_subscriber(topic, self.info_id());
+            self.address.mailbox.unsubscribe(&topic, self.info_subscription());
         }
     }
 
@@ -251,15 +250,11 @@ impl ContextCore {
     }
 
     fn own_id(&self) -> SubscriberId {
-        self.id(self.own_subscription())
+        self.address.mailbox.id.with_token(self.own_subscription().to_token())
     }
 
-    fn info_id(&self) -> SubscriberId {
-        self.id(Subscription { channel: self.address.channel, route: None })
-    }
-
-    fn id(&self, subscription: Subscription) -> SubscriberId {
-        self.address.mailbox.id.with_token(subscription.to_token())
+    fn info_subscription(&self) -> Subscription {
+        Subscription { channel: self.address.channel, route: None }
     }
 }
 

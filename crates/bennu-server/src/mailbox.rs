@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bennu_protocol::{Broadcast, ChannelId, Frame, Serializer};
-use bennu_pubsub::{Delivery, Subscriber, SubscriberId};
+use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
@@ -25,6 +25,7 @@ pub(crate) struct Mailbox {
     pub(crate) id: SubscriberId,
     serializer: Serializer,
     pub(crate) mount: Arc<Mount>,
+    pubsub: PubSub,
     queue: Mutex<Queue>,
     /// Bytes in the queue and in the connection's outbox.
     backlog: AtomicUsize,
@@ -87,17 +88,28 @@ pub(crate) enum Drained {
 }
 
 impl Mailbox {
-    pub(crate) fn new(serializer: Serializer, mount: Arc<Mount>) -> Arc<Self> {
+    pub(crate) fn new(serializer: Serializer, mount: Arc<Mount>, pubsub: PubSub) -> Arc<Self> {
         Arc::new(Mailbox {
             id: SubscriberId::unique(),
             serializer,
             mount,
+            pubsub,
             queue: Mutex::default(),
             backlog: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             replaying: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
         })
+    }
+
+    /// Begins to receive what is broadcast to a topic.
+    pub(crate) fn subscribe(self: &Arc<Self>, topic: &str, subscription: Subscription) {
+        self.pubsub.add_subscriber(topic, self.id.with_token(subscription.to_token()), self.clone());
+    }
+
+    /// Ends what [`subscribe`](Self::subscribe) began.
+    pub(crate) fn unsubscribe(&self, topic: &str, subscription: Subscription) {
+        self.pubsub.remove_subscriber(topic, self.id.with_token(subscription.to_token()));
     }
 
     /// Queues an item and wakes the connection.
@@ -275,7 +287,7 @@ mod tests {
     fn mailbox(max_backlog: usize) -> Arc<Mailbox> {
         let options = SocketOptions::default().max_backlog(max_backlog);
         let mount = mount("/socket", AllowAnonymous, Vec::new(), options).unwrap();
-        Mailbox::new(Serializer::V2, Arc::new(mount))
+        Mailbox::new(Serializer::V2, Arc::new(mount), PubSub::local())
     }
 
     #[test]
