@@ -1,26 +1,26 @@
 //! One client: drives its session and its channels, whatever carries its frames.
 
 mod credentials;
+mod outbox;
+mod steps;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bennu_protocol::websocket::close;
-use bennu_protocol::{
-    ChannelId, EncodeError, Frame, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic,
-};
-use futures_util::future::BoxFuture;
+use bennu_protocol::{ChannelId, Frame, Payload, ServerSession, SessionError, SessionEvent, Topic};
 
-use crate::channel::{JoinRefusal, Reply, StopReason, TerminateReason};
+use self::outbox::Outbox;
+use self::steps::Ending;
+use crate::channel::TerminateReason;
 use crate::context::{Address, ContextCore};
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::history::Following;
-use crate::joined::{AnyChannel, Input, Joined, Step, Waiting, discard, guarded};
+use crate::joined::{Input, Joined, Step, Waiting, discard};
 use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN};
-use crate::metrics::{Cause, RouteMetrics, TransportMetrics};
+use crate::metrics::{Cause, TransportMetrics};
 use crate::mount::Mount;
 use crate::router::JoinStart;
 use crate::socket::{AnyAssigns, AnyConnected, Refusal, TransportKind};
@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     channels: Vec<Option<Joined>>,
     /// Ends of channels that wait for something.
     ending: Vec<Ending>,
-    outbox: VecDeque<Frame>,
+    outbox: Outbox,
     close: Option<u16>,
     /// Why it ended, in a word for metrics.
     cause: Cause,
@@ -57,12 +57,6 @@ pub(crate) struct Connection {
     transport: TransportKind,
     /// Only if they expire.
     credentials: Option<Box<Credentials>>,
-}
-
-/// A channel's `terminate` that waits for something.
-struct Ending {
-    future: BoxFuture<'static, ()>,
-    route: u32,
 }
 
 /// What a [`Connection`] is made of.
@@ -103,7 +97,7 @@ impl Connection {
             session: start.session,
             channels: Vec::new(),
             ending: Vec::new(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             close: None,
             cause: Cause::Gone,
             draining: false,
@@ -173,21 +167,12 @@ impl Connection {
     }
 
     /// Gives out the next frames to send, counted together. [`sent`](Self::sent) tells when they have left.
-    pub(crate) fn take_frames(&mut self, at_most: usize, mut take: impl FnMut(Frame)) {
-        let count = at_most.min(self.outbox.len());
-        if count == 0 {
-            return;
-        }
-        let mut bytes = 0;
-        self.outbox.drain(..count).for_each(|frame| {
-            bytes += frame.len() as u64;
-            take(frame);
-        });
-        let metrics = self.transport_metrics();
-        metrics.sent_frames.increment(count as u64);
-        metrics.sent_bytes.increment(bytes);
-        if self.outbox.is_empty() {
-            self.outbox = VecDeque::new();
+    pub(crate) fn take_frames(&mut self, at_most: usize, take: impl FnMut(Frame)) {
+        let taken = self.outbox.take(at_most, take);
+        if taken.frames > 0 {
+            let metrics = self.transport_metrics();
+            metrics.sent_frames.increment(taken.frames);
+            metrics.sent_bytes.increment(taken.bytes);
         }
     }
 
@@ -345,195 +330,6 @@ impl Connection {
         }
     }
 
-    /// Runs one channel until it waits or has nothing to do; true if anything happened.
-    fn run_channel(&mut self, index: usize, cx: &mut Context<'_>) -> bool {
-        let mut any = false;
-        while let Some(joined) = self.channels.get_mut(index).and_then(Option::as_mut) {
-            if self.steps_left == 0 {
-                // The rest is for the next turn, which begins as soon as others had theirs.
-                cx.waker().wake_by_ref();
-                return false;
-            }
-            let before = joined.backlog_bytes();
-            let step = joined.step(cx);
-            self.mailbox.released(before.saturating_sub(joined.backlog_bytes()));
-            if matches!(step, Step::Pending | Step::Idle) {
-                break;
-            }
-            any = true;
-            self.steps_left -= 1;
-            let channel = ChannelId { index: index as u32, generation: joined.generation };
-            self.act(channel, step, cx);
-        }
-        any
-    }
-
-    /// Does what a step of a channel came to. What the handler sent is in the mailbox and goes first.
-    fn act(&mut self, channel: ChannelId, step: Step, cx: &mut Context<'_>) {
-        self.drain_mailbox();
-        if let Some(joined) = self.joined(channel) {
-            joined.settle();
-        }
-        match step {
-            Step::Pending | Step::Idle | Step::Continue => {}
-            Step::Accepted(response) => self.accept(channel, response),
-            Step::Refused(refusal) => self.refuse(channel, refusal),
-            Step::Reply { reply, reference } => self.reply_or_crash(channel, &reply, reference.as_ref(), cx),
-            Step::Frame(frame) => self.emit(frame),
-            Step::Leave { reference } => {
-                let left = self.session.left(channel, reference.as_ref());
-                self.finish(channel, left, TerminateReason::Left, cx);
-            }
-            Step::Stop { reason, reply } => {
-                if let Some((reply, reference)) = reply {
-                    self.reply_or_crash(channel, &reply, reference.as_ref(), cx);
-                }
-                self.stop(channel, reason, cx);
-            }
-            Step::Crashed(error) => {
-                self.crashed(channel, &error);
-                self.fail(channel, TerminateReason::Crashed, cx);
-            }
-            Step::Panicked(panic) => {
-                self.crashed(channel, &panic);
-                self.fail(channel, TerminateReason::Crashed, cx);
-            }
-        }
-    }
-
-    fn accept(&mut self, channel: ChannelId, response: Payload) {
-        let Some(joined) = self.joined(channel) else { return };
-        let response = match joined.begin(response) {
-            Ok(response) => response,
-            Err(error) => return self.refuse(channel, JoinRefusal::Crashed(error.into())),
-        };
-        let accepted = self.session.accept_join(channel, &response);
-        self.checked(accepted);
-        self.transmit();
-        self.with_route(channel, |metrics| metrics.joins_ok.increment(1));
-        let connection = self.mailbox.id.owner();
-        if let Some(joined) = self.joined(channel) {
-            tracing::info!(connection, topic = ?&*joined.topic, "joined");
-        }
-    }
-
-    fn refuse(&mut self, channel: ChannelId, refusal: JoinRefusal) {
-        let response = match refusal {
-            JoinRefusal::Refused(response) => {
-                self.with_route(channel, |metrics| metrics.joins_refused.increment(1));
-                let topic = self.joined(channel).map(|joined| joined.topic.clone());
-                tracing::info!(connection = self.mailbox.id.owner(), ?topic, "refused join");
-                response
-            }
-            JoinRefusal::Crashed(error) => {
-                self.with_route(channel, |metrics| {
-                    metrics.joins_crashed.increment(1);
-                    metrics.crashes_in_join.increment(1);
-                });
-                self.log_crash("join crashed", channel, &error);
-                Payload::Json(br#"{"reason":"join crashed"}"#.as_slice().into())
-            }
-        };
-        if let Some(joined) = self.remove(channel.index as usize) {
-            discard(joined);
-        }
-        let refused = self.session.refuse_join(channel, &response);
-        self.checked(refused);
-        self.transmit();
-    }
-
-    fn stop(&mut self, channel: ChannelId, reason: StopReason, cx: &mut Context<'_>) {
-        match reason {
-            StopReason::Normal | StopReason::Shutdown => {
-                let stopped = self.session.stop(channel);
-                self.finish(channel, stopped, TerminateReason::Stopped(reason), cx);
-            }
-            StopReason::Failure(ref text) => {
-                self.crashed(channel, text);
-                self.fail(channel, TerminateReason::Stopped(reason), cx);
-            }
-        }
-    }
-
-    /// Ends a channel in good order: what `terminate` sends comes after the `phx_close`.
-    fn finish(
-        &mut self,
-        channel: ChannelId,
-        told: Result<(), SessionError>,
-        reason: TerminateReason,
-        cx: &mut Context<'_>,
-    ) {
-        self.checked(told);
-        self.transmit();
-        if let Some(joined) = self.remove(channel.index as usize) {
-            self.terminate(joined, reason, cx);
-        }
-    }
-
-    /// Ends a channel that failed: what `terminate` sends comes before the `phx_error`.
-    fn fail(&mut self, channel: ChannelId, reason: TerminateReason, cx: &mut Context<'_>) {
-        if let Some(joined) = self.remove(channel.index as usize) {
-            self.terminate(joined, reason, cx);
-        }
-        self.drain_mailbox();
-        let crashed = self.session.crash(channel);
-        self.checked(crashed);
-        self.transmit();
-    }
-
-    fn terminate(&mut self, joined: Joined, reason: TerminateReason, cx: &mut Context<'_>) {
-        let route = joined.route;
-        let Some(channel) = joined.into_channel() else { return };
-        match guarded(|| AnyChannel::terminate(channel, reason)) {
-            Ok(future) => {
-                let mut ending = Ending { future, route };
-                if ending.poll(&self.mount, cx).is_pending() {
-                    self.ending.push(ending);
-                }
-            }
-            Err(panic) => log_terminate(&self.mount, route, &panic),
-        }
-    }
-
-    fn poll_endings(&mut self, cx: &mut Context<'_>) {
-        let mount = &self.mount;
-        self.ending.retain_mut(|ending| ending.poll(mount, cx).is_pending());
-    }
-
-    /// Replies; a reply that the client's version cannot carry is the channel's failure.
-    fn reply_or_crash(
-        &mut self,
-        channel: ChannelId,
-        reply: &Reply,
-        reference: Option<&Ref>,
-        cx: &mut Context<'_>,
-    ) {
-        if let Err(error) = self.reply(channel, reply, reference) {
-            self.crashed(channel, &error);
-            self.fail(channel, TerminateReason::Crashed, cx);
-        }
-    }
-
-    fn reply(
-        &mut self,
-        channel: ChannelId,
-        reply: &Reply,
-        reference: Option<&Ref>,
-    ) -> Result<(), EncodeError> {
-        let join_ref = self.session.join_ref(channel);
-        let Some(joined) = self.joined(channel) else { return Ok(()) };
-        let topic = joined.topic.clone();
-        let frame = self.session.serializer().encode_reply(
-            join_ref.as_ref(),
-            reference,
-            &topic,
-            &reply.status,
-            &reply.response,
-        )?;
-        self.emit(frame);
-        Ok(())
-    }
-
     /// Sorts what other threads and the own handlers sent; true if there was anything.
     fn drain_mailbox(&mut self) -> bool {
         match self.mailbox.drain() {
@@ -547,7 +343,7 @@ impl Connection {
                     connection = self.mailbox.id.owner(),
                     "the client reads too slowly and is disconnected"
                 );
-                let dropped = dropped + std::mem::take(&mut self.outbox).len();
+                let dropped = dropped + self.outbox.clear();
                 self.transport_metrics().dropped_frames.increment(dropped as u64);
                 self.close_with(close::TRY_AGAIN_LATER);
                 self.mailbox.close();
@@ -560,12 +356,12 @@ impl Connection {
         let size = item.size();
         match item {
             // These were counted when they were sent, and stay counted in the outbox.
-            Item::Frame(frame) => self.outbox.push_back(frame),
-            Item::Reply { channel, frame } if self.joined(channel).is_some() => self.outbox.push_back(frame),
+            Item::Frame(frame) => self.outbox.push(frame),
+            Item::Reply { channel, frame } if self.joined(channel).is_some() => self.outbox.push(frame),
             Item::Fastlane { channel, frame } if self.joined(channel).is_some() => match self.joined(channel)
             {
                 Some(joined) if joined.holds_broadcasts() => self.enqueue(channel, Waiting::Frame(frame)),
-                _ => self.outbox.push_back(frame),
+                _ => self.outbox.push(frame),
             },
             Item::Out { channel, delivery } if self.joined(channel).is_some() => {
                 self.enqueue(channel, Waiting::Input(Input::Out(delivery)));
@@ -590,7 +386,7 @@ impl Connection {
 
     fn emit(&mut self, frame: Frame) {
         self.mailbox.queued(frame.len());
-        self.outbox.push_back(frame);
+        self.outbox.push(frame);
     }
 
     /// A session that cannot go on closes the connection.
@@ -643,23 +439,6 @@ impl Connection {
         joined.clear_waiting();
         Some(joined)
     }
-
-    fn with_route(&mut self, channel: ChannelId, record: impl FnOnce(&RouteMetrics)) {
-        if let Some(route) = self.joined(channel).map(|joined| joined.route) {
-            record(self.mount.metrics.route(route as usize));
-        }
-    }
-
-    fn crashed(&mut self, channel: ChannelId, error: &dyn std::fmt::Display) {
-        self.with_route(channel, |metrics| metrics.crashes_in_handler.increment(1));
-        self.log_crash("a channel crashed", channel, error);
-    }
-
-    fn log_crash(&mut self, what: &str, channel: ChannelId, error: &dyn std::fmt::Display) {
-        let topic = self.joined(channel).map(|joined| joined.topic.clone());
-        let topic = topic.as_deref().unwrap_or_default();
-        tracing::error!(connection = self.mailbox.id.owner(), topic = ?topic, %error, "{what}");
-    }
 }
 
 impl Drop for Connection {
@@ -676,19 +455,4 @@ impl Drop for Connection {
         self.endpoint.connections().unregister(&self.mailbox);
         self.channels.drain(..).for_each(discard);
     }
-}
-
-impl Ending {
-    /// Polls it; a panic is logged and ends it.
-    fn poll(&mut self, mount: &Mount, cx: &mut Context<'_>) -> Poll<()> {
-        guarded(|| self.future.as_mut().poll(cx)).unwrap_or_else(|panic| {
-            log_terminate(mount, self.route, &panic);
-            Poll::Ready(())
-        })
-    }
-}
-
-fn log_terminate(mount: &Mount, route: u32, panic: &str) {
-    mount.metrics.route(route as usize).crashes_in_terminate.increment(1);
-    tracing::error!(channel = mount.routes[route as usize].pattern, panic, "terminate panicked");
 }

@@ -1,0 +1,241 @@
+//! What a connection does about the steps of its channels.
+
+use std::task::{Context, Poll};
+
+use bennu_protocol::{ChannelId, EncodeError, Payload, Ref, SessionError};
+use futures_util::future::BoxFuture;
+
+use super::Connection;
+use crate::channel::{JoinRefusal, Reply, StopReason, TerminateReason};
+use crate::joined::{AnyChannel, Joined, Step, discard, guarded};
+use crate::metrics::RouteMetrics;
+use crate::mount::Mount;
+
+/// A channel's `terminate` that waits for something.
+pub(super) struct Ending {
+    future: BoxFuture<'static, ()>,
+    route: u32,
+}
+
+impl Connection {
+    /// Runs one channel until it waits or has nothing to do; true if anything happened.
+    pub(super) fn run_channel(&mut self, index: usize, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        while let Some(joined) = self.channels.get_mut(index).and_then(Option::as_mut) {
+            if self.steps_left == 0 {
+                // The rest is for the next turn, which begins as soon as others had theirs.
+                cx.waker().wake_by_ref();
+                return false;
+            }
+            let before = joined.backlog_bytes();
+            let step = joined.step(cx);
+            self.mailbox.released(before.saturating_sub(joined.backlog_bytes()));
+            if matches!(step, Step::Pending | Step::Idle) {
+                break;
+            }
+            any = true;
+            self.steps_left -= 1;
+            let channel = ChannelId { index: index as u32, generation: joined.generation };
+            self.act(channel, step, cx);
+        }
+        any
+    }
+
+    /// Does what a step of a channel came to. What the handler sent is in the mailbox and goes first.
+    fn act(&mut self, channel: ChannelId, step: Step, cx: &mut Context<'_>) {
+        self.drain_mailbox();
+        if let Some(joined) = self.joined(channel) {
+            joined.settle();
+        }
+        match step {
+            Step::Pending | Step::Idle | Step::Continue => {}
+            Step::Accepted(response) => self.accept(channel, response),
+            Step::Refused(refusal) => self.refuse(channel, refusal),
+            Step::Reply { reply, reference } => self.reply_or_crash(channel, &reply, reference.as_ref(), cx),
+            Step::Frame(frame) => self.emit(frame),
+            Step::Leave { reference } => {
+                let left = self.session.left(channel, reference.as_ref());
+                self.finish(channel, left, TerminateReason::Left, cx);
+            }
+            Step::Stop { reason, reply } => {
+                if let Some((reply, reference)) = reply {
+                    self.reply_or_crash(channel, &reply, reference.as_ref(), cx);
+                }
+                self.stop(channel, reason, cx);
+            }
+            Step::Crashed(error) => {
+                self.crashed(channel, &error);
+                self.fail(channel, TerminateReason::Crashed, cx);
+            }
+            Step::Panicked(panic) => {
+                self.crashed(channel, &panic);
+                self.fail(channel, TerminateReason::Crashed, cx);
+            }
+        }
+    }
+
+    fn accept(&mut self, channel: ChannelId, response: Payload) {
+        let Some(joined) = self.joined(channel) else { return };
+        let response = match joined.begin(response) {
+            Ok(response) => response,
+            Err(error) => return self.refuse(channel, JoinRefusal::Crashed(error.into())),
+        };
+        let accepted = self.session.accept_join(channel, &response);
+        self.checked(accepted);
+        self.transmit();
+        self.with_route(channel, |metrics| metrics.joins_ok.increment(1));
+        let connection = self.mailbox.id.owner();
+        if let Some(joined) = self.joined(channel) {
+            tracing::info!(connection, topic = ?&*joined.topic, "joined");
+        }
+    }
+
+    fn refuse(&mut self, channel: ChannelId, refusal: JoinRefusal) {
+        let response = match refusal {
+            JoinRefusal::Refused(response) => {
+                self.with_route(channel, |metrics| metrics.joins_refused.increment(1));
+                let topic = self.joined(channel).map(|joined| joined.topic.clone());
+                tracing::info!(connection = self.mailbox.id.owner(), ?topic, "refused join");
+                response
+            }
+            JoinRefusal::Crashed(error) => {
+                self.with_route(channel, |metrics| {
+                    metrics.joins_crashed.increment(1);
+                    metrics.crashes_in_join.increment(1);
+                });
+                self.log_crash("join crashed", channel, &error);
+                Payload::Json(br#"{"reason":"join crashed"}"#.as_slice().into())
+            }
+        };
+        if let Some(joined) = self.remove(channel.index as usize) {
+            discard(joined);
+        }
+        let refused = self.session.refuse_join(channel, &response);
+        self.checked(refused);
+        self.transmit();
+    }
+
+    fn stop(&mut self, channel: ChannelId, reason: StopReason, cx: &mut Context<'_>) {
+        match reason {
+            StopReason::Normal | StopReason::Shutdown => {
+                let stopped = self.session.stop(channel);
+                self.finish(channel, stopped, TerminateReason::Stopped(reason), cx);
+            }
+            StopReason::Failure(ref text) => {
+                self.crashed(channel, text);
+                self.fail(channel, TerminateReason::Stopped(reason), cx);
+            }
+        }
+    }
+
+    /// Ends a channel in good order: what `terminate` sends comes after the `phx_close`.
+    fn finish(
+        &mut self,
+        channel: ChannelId,
+        told: Result<(), SessionError>,
+        reason: TerminateReason,
+        cx: &mut Context<'_>,
+    ) {
+        self.checked(told);
+        self.transmit();
+        if let Some(joined) = self.remove(channel.index as usize) {
+            self.terminate(joined, reason, cx);
+        }
+    }
+
+    /// Ends a channel that failed: what `terminate` sends comes before the `phx_error`.
+    fn fail(&mut self, channel: ChannelId, reason: TerminateReason, cx: &mut Context<'_>) {
+        if let Some(joined) = self.remove(channel.index as usize) {
+            self.terminate(joined, reason, cx);
+        }
+        self.drain_mailbox();
+        let crashed = self.session.crash(channel);
+        self.checked(crashed);
+        self.transmit();
+    }
+
+    pub(super) fn terminate(&mut self, joined: Joined, reason: TerminateReason, cx: &mut Context<'_>) {
+        let route = joined.route;
+        let Some(channel) = joined.into_channel() else { return };
+        match guarded(|| AnyChannel::terminate(channel, reason)) {
+            Ok(future) => {
+                let mut ending = Ending { future, route };
+                if ending.poll(&self.mount, cx).is_pending() {
+                    self.ending.push(ending);
+                }
+            }
+            Err(panic) => log_terminate(&self.mount, route, &panic),
+        }
+    }
+
+    pub(super) fn poll_endings(&mut self, cx: &mut Context<'_>) {
+        let mount = &self.mount;
+        self.ending.retain_mut(|ending| ending.poll(mount, cx).is_pending());
+    }
+
+    /// Replies; a reply that the client's version cannot carry is the channel's failure.
+    fn reply_or_crash(
+        &mut self,
+        channel: ChannelId,
+        reply: &Reply,
+        reference: Option<&Ref>,
+        cx: &mut Context<'_>,
+    ) {
+        if let Err(error) = self.reply(channel, reply, reference) {
+            self.crashed(channel, &error);
+            self.fail(channel, TerminateReason::Crashed, cx);
+        }
+    }
+
+    fn reply(
+        &mut self,
+        channel: ChannelId,
+        reply: &Reply,
+        reference: Option<&Ref>,
+    ) -> Result<(), EncodeError> {
+        let join_ref = self.session.join_ref(channel);
+        let Some(joined) = self.joined(channel) else { return Ok(()) };
+        let topic = joined.topic.clone();
+        let frame = self.session.serializer().encode_reply(
+            join_ref.as_ref(),
+            reference,
+            &topic,
+            &reply.status,
+            &reply.response,
+        )?;
+        self.emit(frame);
+        Ok(())
+    }
+
+    fn with_route(&mut self, channel: ChannelId, record: impl FnOnce(&RouteMetrics)) {
+        if let Some(route) = self.joined(channel).map(|joined| joined.route) {
+            record(self.mount.metrics.route(route as usize));
+        }
+    }
+
+    fn crashed(&mut self, channel: ChannelId, error: &dyn std::fmt::Display) {
+        self.with_route(channel, |metrics| metrics.crashes_in_handler.increment(1));
+        self.log_crash("a channel crashed", channel, error);
+    }
+
+    fn log_crash(&mut self, what: &str, channel: ChannelId, error: &dyn std::fmt::Display) {
+        let topic = self.joined(channel).map(|joined| joined.topic.clone());
+        let topic = topic.as_deref().unwrap_or_default();
+        tracing::error!(connection = self.mailbox.id.owner(), topic = ?topic, %error, "{what}");
+    }
+}
+
+impl Ending {
+    /// Polls it; a panic is logged and ends it.
+    fn poll(&mut self, mount: &Mount, cx: &mut Context<'_>) -> Poll<()> {
+        guarded(|| self.future.as_mut().poll(cx)).unwrap_or_else(|panic| {
+            log_terminate(mount, self.route, &panic);
+            Poll::Ready(())
+        })
+    }
+}
+
+fn log_terminate(mount: &Mount, route: u32, panic: &str) {
+    mount.metrics.route(route as usize).crashes_in_terminate.increment(1);
+    tracing::error!(channel = mount.routes[route as usize].pattern, panic, "terminate panicked");
+}
