@@ -1,5 +1,7 @@
 //! Message references, which belong to the client and come back as they were sent.
 
+use std::io::Write as _;
+
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -30,6 +32,19 @@ impl Ref {
         match decimal(text) {
             Some(number) => Ref(Repr::Decimal(number)),
             None => Ref(Repr::Json(quoted(text))),
+        }
+    }
+
+    /// The ref that stands for the JSON string of this number.
+    pub(crate) fn from_number(number: u32) -> Self {
+        Ref(Repr::Decimal(number.into()))
+    }
+
+    /// The number, if it is the JSON string of one.
+    pub(crate) fn as_number(&self) -> Option<u32> {
+        match self.0 {
+            Repr::Decimal(number) => number.try_into().ok(),
+            Repr::Json(_) | Repr::Raw(_) => None,
         }
     }
 
@@ -74,7 +89,7 @@ impl Ref {
     /// Appends the ref as JSON.
     pub(crate) fn write_json(&self, out: &mut Vec<u8>, field: &'static str) -> Result<(), EncodeError> {
         match &self.0 {
-            Repr::Decimal(number) => out.extend_from_slice(format!("\"{number}\"").as_bytes()),
+            Repr::Decimal(number) => write!(out, "\"{number}\"").expect("a Vec takes all"),
             Repr::Json(text) => out.extend_from_slice(text.as_bytes()),
             Repr::Raw(_) => return Err(EncodeError::NotUtf8(field)),
         }

@@ -277,7 +277,7 @@ impl Connection {
                     self.enqueue(channel, Waiting::Leave { reference });
                     self.run_channel(channel.index as usize, cx);
                 }
-                SessionEvent::Replaced { channel } => {
+                SessionEvent::Replaced { channel, .. } => {
                     if let Some(joined) = self.remove(channel.index as usize) {
                         self.terminate(joined, TerminateReason::Replaced, cx);
                     }

@@ -1,6 +1,7 @@
 //! The protocol's decisions as a state machine that is told the time.
 
 mod server;
+mod slots;
 
 pub use server::{ChannelId, JoinRefRule, Renewal, ServerSession, SessionConfig, SessionError, SessionEvent};
 

@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::slots::{Joining, Refs, Slots, State};
 use crate::error::{DecodeError, EncodeError};
 use crate::event::Event;
 use crate::frame::Frame;
@@ -102,6 +103,10 @@ pub enum SessionEvent {
     Replaced {
         /// The channel that ended.
         channel: ChannelId,
+        /// Its topic, which the session keeps for the new join alone.
+        topic: Topic,
+        /// The `join_ref` that its pushes carried.
+        join_ref: Option<Ref>,
     },
     /// The client sent a new credential; answer with `answer_renewal`. Only comes after `accept_renewals`.
     Renew {
@@ -147,9 +152,7 @@ const ACCESS_TOKEN: &str = "access_token";
 pub struct ServerSession {
     serializer: Serializer,
     config: Arc<SessionConfig>,
-    slots: Vec<Option<Slot>>,
-    joined: u32,
-    generation: u32,
+    slots: Slots,
     parked_bytes: usize,
     renewals: Renewals,
     last_received: Instant,
@@ -164,34 +167,6 @@ enum Renewals {
     Accepted,
 }
 
-/// One topic of the connection.
-#[derive(Debug)]
-struct Slot {
-    generation: u32,
-    topic: Topic,
-    /// The join message's `join_ref`, as sent.
-    join_ref: Option<Ref>,
-    /// The join message's `ref`.
-    reference: Option<Ref>,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Joining(Box<Joining>),
-    Joined,
-    Leaving,
-}
-
-/// What a join that is not answered yet holds.
-#[derive(Debug, Default)]
-struct Joining {
-    /// `join_ref` of the channel that this join replaces, whose `phx_close` is due after the answer.
-    replaces: Option<Option<Ref>>,
-    /// Messages for this topic that came meanwhile.
-    parked: Vec<Message>,
-}
-
 impl ServerSession {
     /// A session that begins at `now`.
     #[must_use]
@@ -199,9 +174,7 @@ impl ServerSession {
         ServerSession {
             serializer,
             config,
-            slots: Vec::new(),
-            joined: 0,
-            generation: 0,
+            slots: Slots::default(),
             parked_bytes: 0,
             renewals: Renewals::Ordinary,
             last_received: now,
@@ -245,11 +218,9 @@ impl ServerSession {
     ///
     /// [`EncodeError`] when the response cannot be written; the connection must then close with 1011.
     pub fn accept_join(&mut self, channel: ChannelId, response: &Payload) -> Result<(), SessionError> {
-        let Some(slot) = self.slot_mut(channel) else { return Ok(()) };
-        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Joined) else {
-            return Ok(());
-        };
-        self.answer_join(channel, &Status::Ok, response, *joining)
+        let answered = self.slots.get_mut(channel).and_then(|slot| slot.answered(State::Joined));
+        let Some(joining) = answered else { return Ok(()) };
+        self.answer_join(channel, &Status::Ok, response, joining)
     }
 
     /// Refuses the join: an error reply, and the topic is free.
@@ -258,11 +229,9 @@ impl ServerSession {
     ///
     /// [`EncodeError`] when the response cannot be written; the connection must then close with 1011.
     pub fn refuse_join(&mut self, channel: ChannelId, response: &Payload) -> Result<(), SessionError> {
-        let Some(slot) = self.slot_mut(channel) else { return Ok(()) };
-        let State::Joining(joining) = std::mem::replace(&mut slot.state, State::Leaving) else {
-            return Ok(());
-        };
-        self.answer_join(channel, &Status::Error, response, *joining)
+        let answered = self.slots.get_mut(channel).and_then(|slot| slot.answered(State::Leaving));
+        let Some(joining) = answered else { return Ok(()) };
+        self.answer_join(channel, &Status::Error, response, joining)
     }
 
     /// Answers a leave: an ok reply, then `phx_close`.
@@ -271,9 +240,8 @@ impl ServerSession {
     ///
     /// [`EncodeError`] when the ref has no form in JSON; the connection must then close with 1011.
     pub fn left(&mut self, channel: ChannelId, reference: Option<&Ref>) -> Result<(), SessionError> {
-        if let Some(slot) = self.slot(channel) {
-            let topic = Name::from(slot.topic.as_str());
-            let join_ref = slot.join_ref.clone().or_else(|| slot.reference.clone());
+        if let Some(slot) = self.slots.get(channel) {
+            let (topic, join_ref) = (Name::from(slot.topic.as_str()), slot.refs().shown());
             self.reply(join_ref.as_ref(), reference, &topic, &Status::Ok, &Payload::empty())?;
         }
         self.stop(channel)
@@ -348,20 +316,32 @@ impl ServerSession {
     /// The `join_ref` that pushes and replies of this channel carry: the join's own, else its ref.
     #[must_use]
     pub fn join_ref(&self, channel: ChannelId) -> Option<Ref> {
-        let slot = self.slot(channel)?;
-        slot.join_ref.clone().or_else(|| slot.reference.clone())
+        self.slots.get(channel)?.refs().shown()
+    }
+
+    /// The topic of a channel that is joining, joined or being left.
+    #[must_use]
+    pub fn topic(&self, channel: ChannelId) -> Option<&Topic> {
+        Some(&self.slots.get(channel)?.topic)
+    }
+
+    /// Lets a channel's topic be in the memory of an equal one, which others have already.
+    pub fn share_topic(&mut self, channel: ChannelId, shared: &Topic) {
+        if let Some(slot) = self.slots.get_mut(channel).filter(|slot| slot.topic == *shared) {
+            slot.topic = shared.clone();
+        }
     }
 
     /// Whether no topic is joined, nor being joined or left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.joined == 0 && self.slots.iter().all(Option::is_none)
+        self.slots.len() == 0
     }
 
     /// Whether this channel is joining, joined or being left.
     #[must_use]
     pub fn is_alive(&self, channel: ChannelId) -> bool {
-        self.slot(channel).is_some()
+        self.slots.get(channel).is_some()
     }
 
     /// The rows of the dispatch table, channels specification 7.3; the first that applies decides.
@@ -376,10 +356,10 @@ impl ServerSession {
                 _ => {}
             }
         }
-        let index = message.topic.as_text().and_then(|topic| self.find(topic));
-        let Some(index) = index else { return self.dispatch_unjoined(message) };
+        let channel = message.topic.as_text().and_then(|topic| self.slots.find(topic));
+        let Some(channel) = channel else { return self.dispatch_unjoined(message) };
         let event = message.event.as_text().map(Event::from);
-        self.dispatch_to(index, event.as_ref(), message)
+        self.dispatch_to(channel, event.as_ref(), message)
     }
 
     fn dispatch_unjoined(&mut self, message: Message) -> Result<(), SessionError> {
@@ -398,31 +378,30 @@ impl ServerSession {
 
     fn dispatch_to(
         &mut self,
-        index: usize,
+        channel: ChannelId,
         event: Option<&Event>,
         message: Message,
     ) -> Result<(), SessionError> {
-        let Some(slot) = self.slots[index].as_mut() else { return Ok(()) };
-        if let State::Joining(joining) = &mut slot.state {
+        let Some(slot) = self.slots.get_mut(channel) else { return Ok(()) };
+        if let Some(joining) = slot.joining() {
             self.parked_bytes += parked_size(&message);
             joining.parked.push(message);
             return Ok(());
         }
         if event == Some(&Event::Join) {
-            let replaced = self.replace(index);
+            let replaced = self.replace(channel);
             return self.join(message, Some(replaced));
         }
-        if !slot.accepts(message.join_ref.as_ref(), self.config.join_ref_rule) {
+        if !accepts(&slot.refs(), message.join_ref.as_ref(), self.config.join_ref_rule) {
             return Ok(());
         }
-        if matches!(slot.state, State::Leaving) {
+        if slot.is_leaving() {
             // The channel has stopped listening: as in Phoenix, what comes now has no answer.
             return Ok(());
         }
-        let channel = slot.id(index);
         self.events.push_back(match event {
             Some(Event::Leave) => {
-                slot.state = State::Leaving;
+                slot.leave();
                 SessionEvent::Leave { channel, reference: message.reference }
             }
             _ if self.renewals == Renewals::Accepted && message.event.as_text() == Some(ACCESS_TOKEN) => {
@@ -444,7 +423,7 @@ impl ServerSession {
         let matching = self.config.patterns.iter().position(|pattern| is_text && pattern.matches(topic));
         let Some(route) = matching else { return self.unmatched(&message) };
         let topic = Topic::from(topic);
-        let reason = if self.joined as usize >= self.config.max_channels {
+        let reason = if self.slots.len() >= self.config.max_channels {
             Some(br#"{"reason":"too many channels joined"}"#.as_slice())
         } else if self.names_after(&message) > NAMES_PER_CHANNEL.saturating_mul(self.config.max_channels) {
             Some(br#"{"reason":"topic or refs too long"}"#.as_slice())
@@ -456,23 +435,20 @@ impl ServerSession {
             self.answer(&message, join_ref.as_ref(), &Status::Error, &Payload::Json(reason.into()))?;
             return self.close_replaced(replaces, &topic);
         }
-        let channel = self.insert(Slot {
-            generation: 0,
-            topic: topic.clone(),
-            join_ref: message.join_ref,
-            reference: message.reference,
-            state: State::Joining(Box::new(Joining { replaces, parked: Vec::new() })),
-        });
+        let refs = Refs { join_ref: message.join_ref, reference: message.reference };
+        let joining = Joining { replaces, parked: Vec::new() };
+        let channel = self.slots.insert(topic.clone(), refs, joining);
         self.events.push_back(SessionEvent::Join { channel, route, topic, payload: message.payload });
         Ok(())
     }
 
-    /// Ends the channel at `index` in favour of a new join, and returns its `join_ref`.
-    fn replace(&mut self, index: usize) -> Option<Ref> {
-        let slot = self.slots[index].take()?;
-        self.joined -= 1;
-        self.events.push_back(SessionEvent::Replaced { channel: slot.id(index) });
-        slot.join_ref
+    /// Ends a channel in favour of a new join, and returns its `join_ref`.
+    fn replace(&mut self, channel: ChannelId) -> Option<Ref> {
+        let slot = self.slots.remove(channel)?;
+        let refs = slot.refs();
+        let old = refs.join_ref.clone();
+        self.events.push_back(SessionEvent::Replaced { channel, topic: slot.topic, join_ref: refs.shown() });
+        old
     }
 
     fn answer_join(
@@ -482,13 +458,12 @@ impl ServerSession {
         response: &Payload,
         joining: Joining,
     ) -> Result<(), SessionError> {
-        let Some(slot) = self.slot(channel) else { return Ok(()) };
-        let (topic, join_ref, reference) =
-            (slot.topic.clone(), slot.join_ref.clone(), slot.reference.clone());
+        let Some(slot) = self.slots.get(channel) else { return Ok(()) };
+        let (topic, Refs { join_ref, reference }) = (slot.topic.clone(), slot.refs());
         let name = Name::from(topic.as_str());
         self.reply(join_ref.as_ref(), reference.as_ref(), &name, status, response)?;
         if *status == Status::Error {
-            self.remove(channel);
+            self.slots.remove(channel);
         }
         self.close_replaced(joining.replaces, &topic)?;
         self.unpark(joining.parked)
@@ -508,7 +483,7 @@ impl ServerSession {
     fn names_after(&self, join: &Message) -> usize {
         let refs = [&join.join_ref, &join.reference].into_iter().flatten().map(Ref::heap_size);
         let new = join.topic.len() + refs.sum::<usize>();
-        new + self.slots.iter().flatten().map(Slot::names).sum::<usize>()
+        new + self.slots.names()
     }
 
     /// Looks again at what waited for a join, in the order it came.
@@ -521,9 +496,9 @@ impl ServerSession {
     }
 
     fn end(&mut self, channel: ChannelId, event: &Event, payload: &Payload) -> Result<(), SessionError> {
-        let Some(slot) = self.remove(channel) else { return Ok(()) };
-        let frame =
-            self.serializer.encode_end(slot.join_ref.as_ref(), &slot.topic, event.as_str(), payload)?;
+        let Some(slot) = self.slots.remove(channel) else { return Ok(()) };
+        let join_ref = slot.refs().join_ref;
+        let frame = self.serializer.encode_end(join_ref.as_ref(), &slot.topic, event.as_str(), payload)?;
         self.transmit.push_back(frame);
         Ok(())
     }
@@ -570,63 +545,14 @@ impl ServerSession {
         self.transmit.push_back(frame);
         Ok(())
     }
-
-    fn insert(&mut self, mut slot: Slot) -> ChannelId {
-        self.generation = self.generation.wrapping_add(1);
-        self.joined += 1;
-        slot.generation = self.generation;
-        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        let id = slot.id(index);
-        match self.slots.get_mut(index) {
-            Some(free) => *free = Some(slot),
-            None => {
-                self.slots.reserve_exact(1 + self.slots.len() / 2);
-                self.slots.push(Some(slot));
-            }
-        }
-        id
-    }
-
-    fn remove(&mut self, channel: ChannelId) -> Option<Slot> {
-        self.slot(channel)?;
-        self.joined -= 1;
-        self.slots[channel.index as usize].take()
-    }
-
-    fn find(&self, topic: &str) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| *slot.topic == *topic))
-    }
-
-    fn slot(&self, channel: ChannelId) -> Option<&Slot> {
-        let slot = self.slots.get(channel.index as usize)?.as_ref()?;
-        (slot.generation == channel.generation).then_some(slot)
-    }
-
-    fn slot_mut(&mut self, channel: ChannelId) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(channel.index as usize)?.as_mut()?;
-        (slot.generation == channel.generation).then_some(slot)
-    }
 }
 
-impl Slot {
-    fn id(&self, index: usize) -> ChannelId {
-        // A session holds at most `max_channels` slots, far below u32::MAX.
-        ChannelId { index: index as u32, generation: self.generation }
-    }
-
-    /// Bytes of the topic and of the refs.
-    fn names(&self) -> usize {
-        let refs = [&self.join_ref, &self.reference].into_iter().flatten().map(Ref::heap_size);
-        self.topic.len() + refs.sum::<usize>()
-    }
-
-    /// Whether a message with this `join_ref` is for the present channel and not for an earlier one.
-    fn accepts(&self, join_ref: Option<&Ref>, rule: JoinRefRule) -> bool {
-        let own = join_ref.is_none() || join_ref == self.join_ref.as_ref();
-        match rule {
-            JoinRefRule::Strict => own,
-            JoinRefRule::Lenient => own || join_ref == self.reference.as_ref(),
-        }
+/// Whether a message with this `join_ref` is for the present channel and not for an earlier one.
+fn accepts(refs: &Refs, join_ref: Option<&Ref>, rule: JoinRefRule) -> bool {
+    let own = join_ref.is_none() || join_ref == refs.join_ref.as_ref();
+    match rule {
+        JoinRefRule::Strict => own,
+        JoinRefRule::Lenient => own || join_ref == refs.reference.as_ref(),
     }
 }
 
