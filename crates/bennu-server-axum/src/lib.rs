@@ -24,6 +24,8 @@ mod readiness;
 mod request_scan;
 mod server;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -43,8 +45,11 @@ use tower_service::Service;
 pub use limits::ServerLimits;
 pub use readiness::readiness;
 pub use server::{Server, serve, stop_signal};
+/// The rustls that [`Server::tls`] takes its configuration from.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 
-use stream::HttpStream;
+use stream::{HttpStream, Secured};
 
 /// A layer, not a router, that serves the endpoint's sockets: for `Router::layer` on the
 /// outermost router, after its routes.
@@ -145,7 +150,14 @@ fn switch(mut upgrade: Upgrade, on_upgrade: OnUpgrade) -> Response<axum::body::B
 fn run(upgrade: Upgrade, stream: Upgraded) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     match stream.downcast::<TokioIo<HttpStream>>() {
         Ok(parts) => Box::pin(upgrade.run(parts.io.into_inner().upgraded(&parts.read_buf))),
-        // Another server's.
+        Err(stream) => run_wrapped(upgrade, stream),
+    }
+}
+
+/// Over TLS, or under another server.
+fn run_wrapped(upgrade: Upgrade, stream: Upgraded) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    match stream.downcast::<TokioIo<HttpStream<Box<dyn Secured>>>>() {
+        Ok(parts) => Box::pin(upgrade.run(parts.io.into_inner().upgraded(&parts.read_buf))),
         Err(stream) => Box::pin(upgrade.run(TokioIo::new(stream))),
     }
 }

@@ -18,6 +18,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ use tower_service::Service as _;
 
 use crate::accept::Door;
 use crate::limits::ServerLimits;
-use crate::stream::{ClientStream, HttpStream};
+use crate::stream::{ClientStream, HttpStream, Secured};
 
 /// Serves `app` until the program ends: [`Server`] with its defaults.
 ///
@@ -56,8 +57,9 @@ pub async fn serve(listener: TcpListener, app: Router) -> io::Result<()> {
 /// # }
 /// ```
 ///
-/// TLS, HTTP/2 and compression of responses are a proxy's in front of it, or another server's: the
-/// router runs under `axum::serve` and hyper as well, without these limits.
+/// With the feature `tls` it serves over TLS ([`Server::tls`]). HTTP/2 and compression of responses are a
+/// proxy's in front of it, or another server's: the router runs under `axum::serve` and hyper as well,
+/// without these limits.
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     listener: TcpListener,
@@ -66,13 +68,33 @@ pub struct Server {
     signal: Option<BoxFuture<'static, ()>>,
     delay: Duration,
     drains: Vec<(Endpoint, DrainOptions)>,
+    secure: Option<Secure>,
 }
+
+/// Makes the stream of a client secure, which begins with a handshake.
+pub(crate) type Secure =
+    Arc<dyn Fn(TcpStream) -> BoxFuture<'static, io::Result<Box<dyn Secured>>> + Send + Sync>;
 
 impl Server {
     /// A server for this listener and application, with default limits and without an end.
     pub fn new(listener: TcpListener, app: Router) -> Self {
         let limits = ServerLimits::default();
-        Server { listener, app, limits, signal: None, delay: Duration::ZERO, drains: Vec::new() }
+        Server {
+            listener,
+            app,
+            limits,
+            signal: None,
+            delay: Duration::ZERO,
+            drains: Vec::new(),
+            secure: None,
+        }
+    }
+
+    /// Lets `secure` come between TCP and HTTP.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secured(mut self, secure: Secure) -> Self {
+        self.secure = Some(secure);
+        self
     }
 
     /// Sets the limits on connections and requests.
@@ -110,10 +132,10 @@ impl Server {
     ///
     /// None today: failed accepts are tried again.
     pub async fn run(self) -> io::Result<()> {
-        let Server { listener, app, limits, signal, delay, drains } = self;
+        let Server { listener, app, limits, signal, delay, drains, secure } = self;
         let endpoints = drains.iter().map(|(endpoint, _)| endpoint.clone()).collect();
         let door = Door::new(listener, limits.slots(), endpoints);
-        let http = Http::new(app, limits);
+        let http = Http::new(app, limits, secure);
         let stop = async {
             match signal {
                 Some(signal) => signal.await,
@@ -193,10 +215,19 @@ struct Http {
     limits: Arc<ServerLimits>,
     builder: http1::Builder,
     phase: watch::Sender<Phase>,
+    secure: Option<Secure>,
+}
+
+/// What serves one client.
+struct Connection {
+    app: App,
+    limits: Arc<ServerLimits>,
+    builder: http1::Builder,
+    phase: watch::Receiver<Phase>,
 }
 
 impl Http {
-    fn new(app: Router, limits: ServerLimits) -> Self {
+    fn new(app: Router, limits: ServerLimits, secure: Option<Secure>) -> Self {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -205,7 +236,7 @@ impl Http {
             .max_buf_size(limits.max_head_size)
             .max_header_size(limits.max_head_size)
             .max_headers(limits.max_headers);
-        Http { app, limits: Arc::new(limits), builder, phase: watch::Sender::new(Phase::Serving) }
+        Http { app, limits: Arc::new(limits), builder, phase: watch::Sender::new(Phase::Serving), secure }
     }
 
     async fn accept_all(&self, door: &Door<TcpListener>) -> Infallible {
@@ -221,26 +252,13 @@ impl Http {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY is not set");
         }
-        let stream = HttpStream::new(ClientStream::new(stream, slot), self.limits.clone());
         let app = App { router: self.app.clone(), peer };
-        let connection = self.builder.serve_connection(TokioIo::new(stream), app).with_upgrades();
-        let mut phase = self.phase.subscribe();
-        tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = reached(&mut phase, Phase::Ending) => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        ended = connection => ended,
-                        () = reached(&mut phase, Phase::Over) => Ok(()),
-                    }
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, %peer, "an HTTP connection ended");
-            }
-        });
+        let (limits, builder) = (self.limits.clone(), self.builder.clone());
+        let connection = Connection { app, limits, builder, phase: self.phase.subscribe() };
+        match &self.secure {
+            None => tokio::spawn(connection.serve(ClientStream::new(stream, slot))),
+            Some(secure) => tokio::spawn(connection.secure(secure(stream), slot)),
+        };
     }
 
     async fn end(self, drains: &[(Endpoint, DrainOptions)]) {
@@ -253,6 +271,50 @@ impl Http {
             tracing::warn!(left = self.phase.receiver_count(), "requests are cut off");
         }
         self.phase.send_replace(Phase::Over);
+    }
+}
+
+impl Connection {
+    /// Shakes hands, in the time that the head of a request may take, then serves.
+    async fn secure(
+        mut self,
+        handshake: impl Future<Output = io::Result<Box<dyn Secured>>> + Send,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let peer = self.app.peer;
+        let handshake = tokio::time::timeout(self.limits.header_timeout, handshake);
+        let stream = tokio::select! {
+            stream = handshake => stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            () = reached(&mut self.phase, Phase::Ending) => return,
+        };
+        match stream {
+            // Boxed, so that the handshake's state is not carried along by the open connection.
+            Ok(stream) => Box::pin(self.serve(ClientStream::new(stream, slot))).await,
+            Err(error) => tracing::debug!(%error, %peer, "a TLS handshake failed"),
+        }
+    }
+
+    async fn serve<S>(self, stream: ClientStream<S>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Connection { app, limits, builder, mut phase } = self;
+        let peer = app.peer;
+        let stream = TokioIo::new(HttpStream::new(stream, limits));
+        let mut connection = pin!(builder.serve_connection(stream, app).with_upgrades());
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = reached(&mut phase, Phase::Ending) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = reached(&mut phase, Phase::Over) => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, %peer, "an HTTP connection ended");
+        }
     }
 }
 

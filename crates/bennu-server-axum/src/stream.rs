@@ -1,5 +1,6 @@
-//! A client's TCP connection, as a socket has it and as HTTP sees it.
+//! A client's connection, as a socket has it and as HTTP sees it.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,10 +15,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::limits::ServerLimits;
 use crate::request_scan::{Owed, RequestScan};
 
-/// A TCP connection and its place among those that are let in.
+/// A client's bytes where they are not the TCP stream's own: those under TLS.
+pub(crate) trait Secured: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Secured for S {}
+
+/// A connection, TCP's own or TLS over it, and its place among those that are let in.
 #[derive(Debug)]
-pub(crate) struct ClientStream {
-    tcp: TcpStream,
+pub(crate) struct ClientStream<S = TcpStream> {
+    stream: S,
     /// What was read beyond the upgrade request.
     early: Bytes,
     /// Given back when the connection is closed.
@@ -27,22 +33,22 @@ pub(crate) struct ClientStream {
 /// A [`ClientStream`] that speaks HTTP: dubious requests are spoiled, and peers that keep us waiting
 /// are given up. It costs nothing more once the connection is upgraded.
 #[derive(Debug)]
-pub(crate) struct HttpStream {
-    stream: ClientStream,
+pub(crate) struct HttpStream<S = TcpStream> {
+    stream: ClientStream<S>,
     limits: Arc<ServerLimits>,
     scan: RequestScan,
     reading: Stall,
     writing: Stall,
 }
 
-impl ClientStream {
-    pub(crate) fn new(tcp: TcpStream, slot: OwnedSemaphorePermit) -> Self {
-        ClientStream { tcp, early: Bytes::new(), _slot: slot }
+impl<S> ClientStream<S> {
+    pub(crate) fn new(stream: S, slot: OwnedSemaphorePermit) -> Self {
+        ClientStream { stream, early: Bytes::new(), _slot: slot }
     }
 }
 
-impl HttpStream {
-    pub(crate) fn new(stream: ClientStream, limits: Arc<ServerLimits>) -> Self {
+impl<S> HttpStream<S> {
+    pub(crate) fn new(stream: ClientStream<S>, limits: Arc<ServerLimits>) -> Self {
         let (reading, writing) = (Stall::default(), Stall::default());
         HttpStream { stream, limits, scan: RequestScan::new(), reading, writing }
     }
@@ -50,7 +56,7 @@ impl HttpStream {
     /// The stream after an upgrade, with what the client sent ahead of the answer.
     ///
     /// That is copied: even an empty rest keeps hyper's buffer of 8 KB alive, for as long as the socket lives.
-    pub(crate) fn upgraded(mut self, early: &[u8]) -> ClientStream {
+    pub(crate) fn upgraded(mut self, early: &[u8]) -> ClientStream<S> {
         self.stream.early = Bytes::copy_from_slice(early);
         self.stream
     }
@@ -87,7 +93,7 @@ impl HttpStream {
     }
 }
 
-impl AsyncRead for HttpStream {
+impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,9 +119,9 @@ impl AsyncRead for HttpStream {
     }
 }
 
-impl AsyncWrite for HttpStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream.tcp).poll_write(cx, buf);
+        let result = Pin::new(&mut self.stream.stream).poll_write(cx, buf);
         self.written(result, cx, |count| *count)
     }
 
@@ -124,33 +130,33 @@ impl AsyncWrite for HttpStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream.tcp).poll_write_vectored(cx, bufs);
+        let result = Pin::new(&mut self.stream.stream).poll_write_vectored(cx, bufs);
         self.written(result, cx, |count| *count)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.tcp.is_write_vectored()
+        self.stream.stream.is_write_vectored()
     }
 
     /// Hyper flushes when nothing is left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.writing.clear();
-        Pin::new(&mut self.stream.tcp).poll_flush(cx)
+        Pin::new(&mut self.stream.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.stream.stream).poll_shutdown(cx)
     }
 }
 
-impl AsyncRead for ClientStream {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.early.is_empty() {
-            return Pin::new(&mut self.tcp).poll_read(cx, buf);
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
         let count = self.early.len().min(buf.remaining());
         buf.put_slice(&self.early.split_to(count));
@@ -162,9 +168,9 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -172,19 +178,19 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -50,6 +50,8 @@
 
 /// Mounting in axum or any tower service.
 pub mod axum {
+    #[cfg(feature = "tls")]
+    pub use bennu_server_axum::rustls;
     pub use bennu_server_axum::{
         Server, ServerLimits, SocketLayer, SocketService, readiness, serve, sockets, stop_signal,
     };

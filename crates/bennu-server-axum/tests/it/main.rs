@@ -8,3 +8,5 @@ mod drain;
 mod ending;
 mod peer;
 mod running;
+#[cfg(feature = "tls")]
+mod tls;

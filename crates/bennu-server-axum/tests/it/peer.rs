@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use bennu_protocol::websocket::{Decoder, Item, Limits, Opcode, Role, encode_masked};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// How long an answer may take before the test gives up, on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A TCP connection and what has been read from it ahead of need.
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+/// A connection, TCP's own by default, and what has been read from it ahead of need.
+pub(crate) struct Peer<S = TcpStream> {
+    pub(crate) stream: S,
     decoder: Decoder,
     unread: Vec<u8>,
 }
@@ -44,7 +44,7 @@ impl Peer {
 
     fn over(stream: TcpStream) -> Peer {
         stream.set_nodelay(true).unwrap();
-        Peer { stream, decoder: Decoder::new(Role::Client, Limits::default()), unread: Vec::new() }
+        Peer::on(stream)
     }
 
     /// A WebSocket at `/socket`.
@@ -52,18 +52,24 @@ impl Peer {
         Peer::open(address).await.upgraded().await
     }
 
-    pub(crate) async fn upgraded(mut self) -> Peer {
-        self.write(UPGRADE).await;
-        let answer = self.answer().await;
-        assert_eq!(answer.status, 101, "{answer:?}");
-        self
-    }
-
     /// A WebSocket that has joined `topic` with join_ref and ref `"1"`.
     pub(crate) async fn joined(address: SocketAddr, topic: &str) -> Peer {
         let mut peer = Peer::connect(address).await;
         peer.join(topic).await;
         peer
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    pub(crate) fn on(stream: S) -> Self {
+        Peer { stream, decoder: Decoder::new(Role::Client, Limits::default()), unread: Vec::new() }
+    }
+
+    pub(crate) async fn upgraded(mut self) -> Self {
+        self.write(UPGRADE).await;
+        let answer = self.answer().await;
+        assert_eq!(answer.status, 101, "{answer:?}");
+        self
     }
 
     pub(crate) async fn join(&mut self, topic: &str) {

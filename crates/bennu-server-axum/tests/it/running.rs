@@ -49,19 +49,30 @@ impl Channel for Room {
     }
 }
 
+/// `/socket` with the channel `room:*`.
+pub(crate) fn rooms(socket: SocketOptions) -> Endpoint {
+    let channels = Channels::new().channel::<Room>("room:*");
+    let builder = Endpoint::builder(PubSub::local());
+    builder.socket("/socket", AllowAnonymous, channels, socket).build().unwrap()
+}
+
 impl Running {
     /// `/socket` with the channel `room:*`, and some routes.
     pub(crate) async fn start(settings: Settings) -> Running {
         let Settings { limits, socket, drain } = settings;
-        let channels = Channels::new().channel::<Room>("room:*");
-        let endpoint = Endpoint::builder(PubSub::local())
-            .socket("/socket", AllowAnonymous, channels, socket)
-            .build()
-            .unwrap();
-        Running::serve(endpoint, limits, drain).await
+        Running::serve(rooms(socket), limits, drain).await
     }
 
     pub(crate) async fn serve(endpoint: Endpoint, limits: ServerLimits, drain: DrainOptions) -> Running {
+        Running::serve_as(endpoint, drain, |server| server.limits(limits)).await
+    }
+
+    /// The same, with a server that is changed before it runs.
+    pub(crate) async fn serve_as(
+        endpoint: Endpoint,
+        drain: DrainOptions,
+        change: impl FnOnce(Server) -> Server,
+    ) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new()
@@ -73,7 +84,7 @@ impl Running {
             .route("/health/ready", readiness(&endpoint))
             .layer(sockets(&endpoint));
         let (stop, stopped) = oneshot::channel();
-        let server = Server::new(listener, app).limits(limits).drain(&endpoint, drain).shutdown(async {
+        let server = change(Server::new(listener, app)).drain(&endpoint, drain).shutdown(async {
             if stopped.await.is_err() {
                 std::future::pending().await
             }
