@@ -7,7 +7,10 @@ use crate::options::Options;
 
 pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
     let presence = Presence::new(pubsub.clone());
-    let channels = Channels::new().channel::<RoomChannel>("room:*").channel::<PresenceChannel>("presence:*");
+    let channels = Channels::new()
+        .channel::<RoomChannel>("room:*")
+        .channel::<StateChannel>("state:*")
+        .channel::<PresenceChannel>("presence:*");
     Ok(options
         .endpoint(pubsub)?
         .socket("/socket", BenchSocket { presence }, channels, options.socket())
@@ -42,17 +45,48 @@ impl Channel for RoomChannel {
     }
 
     async fn handle_in(&mut self, event: &str, payload: Payload, cx: &mut Context<User>) -> HandlerResult {
+        in_room(event, payload, cx)
+    }
+}
+
+/// What a room does, whatever state its channel keeps.
+fn in_room(event: &str, payload: Payload, cx: &Context<User>) -> HandlerResult {
+    match event {
+        "echo" => Handled::reply(payload),
+        "shout" => {
+            cx.broadcast("shout", payload)?;
+            Handled::no_reply()
+        }
+        "shout_ack" => {
+            cx.broadcast("shout", payload)?;
+            Handled::ok()
+        }
+        _ => Handled::unknown_event(event),
+    }
+}
+
+/// A room whose channel keeps 1 KB for each join, as an application keeps what it knows of a user: how often
+/// each event came.
+struct StateChannel {
+    counts: [u64; EVENTS],
+}
+
+const EVENTS: usize = 128;
+
+impl Channel for StateChannel {
+    type Assigns = User;
+
+    async fn join(_: JoinRequest<User>) -> Result<Joined<Self>, JoinRefusal> {
+        // The join counts for each, so that none of it is memory that was never touched.
+        Ok(Joined::new(StateChannel { counts: [1; EVENTS] }))
+    }
+
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &mut Context<User>) -> HandlerResult {
+        let hash = event.bytes().fold(0, |sum, byte| sum + usize::from(byte));
+        self.counts[hash % EVENTS] += 1;
         match event {
-            "echo" => Handled::reply(payload),
-            "shout" => {
-                cx.broadcast("shout", payload)?;
-                Handled::no_reply()
-            }
-            "shout_ack" => {
-                cx.broadcast("shout", payload)?;
-                Handled::ok()
-            }
-            _ => Handled::unknown_event(event),
+            "count" => Handled::reply(json!({ "count": self.counts.iter().sum::<u64>() })),
+            _ => in_room(event, payload, cx),
         }
     }
 }

@@ -10,6 +10,7 @@ mod checklist;
 mod clients;
 mod options;
 mod prometheus;
+mod tls;
 mod transcripts;
 
 use std::io::Write as _;
@@ -38,6 +39,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     options.check()?;
+    let tls = options.tls()?;
     let recorder = prometheus::install()?;
     let pubsub = PubSub::local();
     let endpoint = match options.app {
@@ -53,6 +55,10 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let metrics = prometheus::routes(recorder.clone(), endpoint.clone());
     let app = routes(options.app, &endpoint).merge(metrics).layer(bennu::axum::sockets(&endpoint));
     let server = Server::new(listener, app).shutdown(stop).drain(&endpoint, options.drain());
+    let server = match tls {
+        Some(config) => server.tls(config),
+        None => server,
+    };
     tokio::select! {
         served = server.run() => served?,
         () = prometheus::upkeep(recorder) => {}

@@ -1,9 +1,11 @@
 //! The command line of the contract.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bennu::axum::rustls::ServerConfig;
 use bennu::token::SecretKeyBase;
 use bennu::{DrainOptions, Endpoint, EndpointBuilder, JoinRefRule, PubSub, SocketOptions};
 use clap::{Parser, ValueEnum};
@@ -54,6 +56,14 @@ pub(crate) struct Options {
     /// Accept a message only with the join's own join_ref or null, as Phoenix 1.8.12 does.
     #[arg(long)]
     strict_join_ref: bool,
+
+    /// Serve over TLS with this chain of certificates, a PEM file; the metrics and the admin routes too.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the first certificate, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 /// The applications of the contract.
@@ -74,6 +84,14 @@ impl Options {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.pubsub == "local", "--pubsub {} is not built yet, only `local` is", self.pubsub);
         Ok(())
+    }
+
+    /// How to speak TLS, if asked to.
+    pub(crate) fn tls(&self) -> anyhow::Result<Option<ServerConfig>> {
+        let Some((chain, key)) = self.tls_cert.as_deref().zip(self.tls_key.as_deref()) else {
+            return Ok(None);
+        };
+        crate::tls::config(chain, key).map(Some)
     }
 
     /// What every application builds on.

@@ -1,9 +1,9 @@
 // The official client, unmodified, against `reference-server clients`.
 //
-//     node scenario.mjs PACKAGE ADDRESS [longpoll]
+//     node scenario.mjs PACKAGE ADDRESS [longpoll | tls]
 //
 // PACKAGE is a name in package.json beside this file, looked up in the working
-// directory's node_modules. With `longpoll` everything goes over long polling. Prints one line for each step and exits with 0 when
+// directory's node_modules. With `longpoll` everything goes over long polling, with `tls` over `wss:`. Prints one line for each step and exits with 0 when
 // all hold.
 
 import assert from "node:assert/strict"
@@ -19,8 +19,8 @@ const minor = Number(version.split(".")[1])
 if(polls && minor < 8){ await import("./xhr.mjs") }
 const {Socket, Presence, LongPoll} = require(name)
 const WebSocket = require("ws")
-const url = `ws://${address}/socket`
-const room = `room:npm-${version}-${polls ? "longpoll" : "websocket"}`
+const url = `${transport === "tls" ? "wss" : "ws"}://${address}/socket`
+const room = `room:npm-${version}-${transport ?? "websocket"}`
 const PATIENCE = 10_000
 
 const steps = []

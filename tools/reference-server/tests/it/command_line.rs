@@ -40,6 +40,8 @@ fn help_describes_every_option() {
         "--presence-permdown",
         "--drain-window",
         "--strict-join-ref",
+        "--tls-cert",
+        "--tls-key",
     ];
     for name in options {
         let described = help.split_once(name).map(|(_, rest)| rest.lines().take(2).collect::<String>());

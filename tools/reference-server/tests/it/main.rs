@@ -3,7 +3,9 @@
 
 mod admin;
 mod backlog;
+mod bench;
 mod binary;
+mod certificate;
 mod channel;
 mod client;
 mod command_line;

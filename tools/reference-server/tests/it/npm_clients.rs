@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use crate::server::{TMP, clients};
+use crate::certificate::{certificate, path};
+use crate::server::{Server, TMP, clients};
 
 #[test]
 fn phoenix_1_8_16_runs_the_scenario() {
@@ -59,6 +60,17 @@ fn phoenix_1_5_14_runs_the_scenario() {
     run("phoenix-1.5", "1.5.14");
 }
 
+#[test]
+fn phoenix_1_8_16_runs_the_scenario_over_tls() {
+    let (certificate, key) = certificate("npm");
+    let options = ["--tls-cert", path(&certificate), "--tls-key", path(&key)];
+    let server = Server::start_with_log("clients", &options, "clients-tls");
+    // Beside the certificates that Node trusts by itself.
+    let trust = ("NODE_EXTRA_CA_CERTS", path(&certificate));
+    let arguments = [&server.address.to_string(), "tls"];
+    run_script_with("scenario.mjs", "phoenix-1.8", "1.8.16", &arguments, &[trust]);
+}
+
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
 fn run(package: &str, version: &str) {
@@ -67,19 +79,25 @@ fn run(package: &str, version: &str) {
 
 /// The same over long polling.
 fn poll(package: &str, version: &str) {
-    run_script_with("scenario.mjs", package, version, &[&clients().to_string(), "longpoll"]);
+    run_script_with("scenario.mjs", package, version, &[&clients().to_string(), "longpoll"], &[]);
 }
 
 /// Runs a script of this folder with one of the packages against the server at `address`.
 pub(crate) fn run_script(script: &str, package: &str, version: &str, address: SocketAddr) {
-    run_script_with(script, package, version, &[&address.to_string()]);
+    run_script_with(script, package, version, &[&address.to_string()], &[]);
 }
 
 #[expect(clippy::print_stdout, reason = "the steps of the script are the test's output")]
-fn run_script_with(script: &str, package: &str, version: &str, arguments: &[&str]) {
+fn run_script_with(
+    script: &str,
+    package: &str,
+    version: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) {
     let script = Path::new(CLIENTS).join(script);
     let mut node = Command::new("node");
-    node.arg(script).arg(package).args(arguments).current_dir(packages());
+    node.arg(script).arg(package).args(arguments).current_dir(packages()).envs(environment.iter().copied());
     let output = output(&mut node);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{text}{}", String::from_utf8_lossy(&output.stderr));
