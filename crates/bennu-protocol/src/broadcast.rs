@@ -4,16 +4,16 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::Encoding;
 use crate::error::EncodeError;
 use crate::event::Event;
 use crate::frame::Frame;
 use crate::payload::{self, Payload};
-use crate::serializer::Serializer;
 use crate::topic::Topic;
 
 /// A message for everyone on a topic.
 ///
-/// The frame of each serializer is built at most once, by whoever needs it
+/// The frame of each encoding is built at most once, by whoever needs it
 /// first, and shared by all subscribers: this is the fastlane.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Broadcast {
@@ -22,7 +22,7 @@ pub struct Broadcast {
     #[serde(serialize_with = "payload::serialize", deserialize_with = "payload::deserialize")]
     payload: Payload,
     #[serde(skip)]
-    encoded: [OnceLock<Result<Frame, EncodeError>>; Serializer::COUNT],
+    encoded: [OnceLock<Result<Frame, EncodeError>>; Encoding::COUNT],
 }
 
 impl Broadcast {
@@ -50,17 +50,25 @@ impl Broadcast {
         &self.payload
     }
 
-    /// The frame for clients of this version, encoded on first use.
+    /// The frame for clients of this encoding, built on first use.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] when the version cannot carry it; remembered like a frame.
-    pub fn frame(&self, serializer: Serializer) -> Result<&Frame, &EncodeError> {
-        let encode = || serializer.encode_broadcast(&self.topic, self.event(), &self.payload);
-        self.encoded[serializer.index()].get_or_init(encode).as_ref()
+    /// [`EncodeError`] when their version cannot carry it; remembered like a frame.
+    pub fn frame(&self, encoding: impl Into<Encoding>) -> Result<&Frame, &EncodeError> {
+        let encoding = encoding.into();
+        self.encoded[encoding.index()].get_or_init(|| self.encode(encoding)).as_ref()
     }
 
-    /// The first error of the serializers that were asked so far.
+    fn encode(&self, encoding: Encoding) -> Result<Frame, EncodeError> {
+        if encoding.is_compressed() {
+            let frame = self.frame(encoding.uncompressed()).map_err(Clone::clone)?;
+            return Ok(encoding.finish(frame.clone()));
+        }
+        encoding.serializer().encode_broadcast(&self.topic, self.event(), &self.payload)
+    }
+
+    /// The first error of the encodings that were asked so far.
     #[must_use]
     pub fn encode_error(&self) -> Option<&EncodeError> {
         self.encoded.iter().filter_map(OnceLock::get).find_map(|result| result.as_ref().err())
@@ -70,6 +78,7 @@ impl Broadcast {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serializer::Serializer;
 
     #[test]
     fn a_frame_is_encoded_once_and_shared() {
@@ -77,6 +86,31 @@ mod tests {
         let first = broadcast.frame(Serializer::V2).unwrap().payload();
         let second = broadcast.frame(Serializer::V2).unwrap().payload();
         assert_eq!(first.as_ptr(), second.as_ptr());
+    }
+
+    #[test]
+    fn a_frame_is_compressed_once_and_only_when_asked_for() {
+        let payload = Payload::Json(format!(r#"{{"text":"{}"}}"#, "ab".repeat(1_000)).into());
+        let broadcast = Broadcast::new("room:1", "msg", payload);
+        let plain = Encoding::from(Serializer::V2);
+        assert!(!broadcast.frame(plain).unwrap().is_compressed());
+        let built = broadcast.encoded.iter().filter(|slot| slot.get().is_some());
+        assert_eq!(built.count(), 1);
+
+        let compressed = plain.compressed(1024);
+        let first = broadcast.frame(compressed).unwrap();
+        assert!(first.is_compressed());
+        let second = broadcast.frame(compressed).unwrap();
+        assert_eq!(first.payload().as_ptr(), second.payload().as_ptr());
+    }
+
+    #[test]
+    fn what_is_not_compressed_is_the_same_bytes_for_all() {
+        let plain = Encoding::from(Serializer::V2);
+        let broadcast = Broadcast::new("room:1", "msg", Payload::empty());
+        let short = broadcast.frame(plain.compressed(1024)).unwrap();
+        assert!(!short.is_compressed());
+        assert_eq!(short.payload().as_ptr(), broadcast.frame(plain).unwrap().payload().as_ptr());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::websocket;
+use crate::websocket::{self, FrameHeader};
 
 /// Whether a [`Frame`] holds text or bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub struct Frame {
     kind: FrameKind,
     /// Length in bytes of the WebSocket header in front of the payload; 0 when none is attached.
     header: u8,
+    compressed: bool,
     bytes: Bytes,
 }
 
@@ -30,13 +31,13 @@ impl Frame {
     /// A text frame, as it arrives.
     #[must_use]
     pub fn text(payload: impl Into<Bytes>) -> Self {
-        Frame { kind: FrameKind::Text, header: 0, bytes: payload.into() }
+        Frame { kind: FrameKind::Text, header: 0, compressed: false, bytes: payload.into() }
     }
 
     /// A binary frame, as it arrives.
     #[must_use]
     pub fn binary(payload: impl Into<Bytes>) -> Self {
-        Frame { kind: FrameKind::Binary, header: 0, bytes: payload.into() }
+        Frame { kind: FrameKind::Binary, header: 0, compressed: false, bytes: payload.into() }
     }
 
     /// Text or binary.
@@ -45,7 +46,13 @@ impl Frame {
         self.kind
     }
 
-    /// The serialized message, without a copy.
+    /// Whether the payload is compressed (RFC 7692); only an outgoing frame is.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.compressed
+    }
+
+    /// The serialized message, as it travels, without a copy.
     #[must_use]
     pub fn payload(&self) -> Bytes {
         self.bytes.slice(usize::from(self.header)..)
@@ -63,6 +70,19 @@ impl Frame {
         self.bytes.is_empty()
     }
 
+    pub(crate) fn payload_len(&self) -> usize {
+        self.bytes.len() - usize::from(self.header)
+    }
+
+    /// The same message compressed, unless that is no shorter.
+    pub(crate) fn compressed(&self) -> Option<Self> {
+        websocket::deflate(&self.payload(), |compressed| {
+            let mut frame = FrameBuilder::with_capacity(compressed.len());
+            frame.payload().extend_from_slice(compressed);
+            frame.finish_compressed(self.kind)
+        })
+    }
+
     /// The frame as a WebSocket server writes it: header and payload, unmasked.
     #[must_use]
     pub fn into_websocket(self) -> Bytes {
@@ -76,8 +96,8 @@ impl Frame {
 impl std::fmt::Debug for Frame {
     /// Shows kind and length: payloads may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let length = self.bytes.len() - usize::from(self.header);
-        write!(f, "Frame::{:?}({length} bytes)", self.kind)
+        let compressed = if self.compressed { ", compressed" } else { "" };
+        write!(f, "Frame::{:?}({} bytes{compressed})", self.kind, self.payload_len())
     }
 }
 
@@ -109,14 +129,22 @@ impl FrameBuilder {
         &mut self.buffer
     }
 
-    pub(crate) fn finish(mut self, kind: FrameKind) -> Frame {
-        let length = self.buffer.len() - HEADER_ROOM;
-        let header = websocket::encode_header(kind.into(), length, None);
+    pub(crate) fn finish(self, kind: FrameKind) -> Frame {
+        self.with_header(kind, false)
+    }
+
+    fn finish_compressed(self, kind: FrameKind) -> Frame {
+        self.with_header(kind, true)
+    }
+
+    fn with_header(mut self, kind: FrameKind, compressed: bool) -> Frame {
+        let payload_len = (self.buffer.len() - HEADER_ROOM) as u64;
+        let header = FrameHeader { compressed, ..FrameHeader::new(kind.into(), payload_len) }.encode();
         let start = HEADER_ROOM - header.len();
         self.buffer[start..HEADER_ROOM].copy_from_slice(&header);
         // Ten bytes at most, so the cast keeps the value.
         let header = header.len() as u8;
-        Frame { kind, header, bytes: Bytes::from(self.buffer).slice(start..) }
+        Frame { kind, header, compressed, bytes: Bytes::from(self.buffer).slice(start..) }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! - [`Message`], [`Broadcast`], [`Payload`], [`Ref`], [`Topic`], [`Event`]: what travels.
 //! - [`Serializer`]: versions 1.0.0 (JSON objects) and 2.0.0 (JSON arrays and binary frames).
-//! - [`websocket`]: RFC 6455 framing for both sides.
+//! - [`Encoding`]: what the bytes for one client depend on.
+//! - [`websocket`]: RFC 6455 framing for both sides, with the compression of RFC 7692.
 //! - [`ServerSession`]: every decision a server takes about joins, leaves, join
 //!   refs, heartbeats and limits, as a state machine that is told the time.
 //!
@@ -19,6 +20,7 @@
 //! ```
 
 mod broadcast;
+mod encoding;
 mod error;
 mod event;
 mod frame;
@@ -32,6 +34,7 @@ mod topic;
 pub mod websocket;
 
 pub use broadcast::Broadcast;
+pub use encoding::Encoding;
 pub use error::{DecodeError, EncodeError, PayloadError, VersionError};
 pub use event::Event;
 pub use frame::{Frame, FrameKind};

@@ -87,7 +87,7 @@ impl Connection {
     /// Begins, unless the credential has expired or is revoked.
     pub(crate) fn new(mut start: ConnectionStart) -> Result<Self, Refusal> {
         let mailbox =
-            Mailbox::new(start.session.serializer(), start.mount.clone(), start.endpoint.pubsub().clone());
+            Mailbox::new(start.session.encoding(), start.mount.clone(), start.endpoint.pubsub().clone());
         start.subscribe(&mailbox);
         // What is revoked before this is seen here, and what is revoked after it reaches the mailbox.
         let credentials = start.admit().inspect_err(|_| start.unsubscribe(&mailbox))?;
@@ -297,7 +297,7 @@ impl Connection {
         let address = Address {
             mailbox: self.mailbox.clone(),
             channel,
-            serializer: self.session.serializer(),
+            encoding: self.session.encoding(),
             topic: topic.clone(),
             join_ref: self.session.join_ref(channel),
         };

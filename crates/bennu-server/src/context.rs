@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bennu_protocol::{
-    Broadcast, ChannelId, EncodeError, IntoPayload, Payload, Ref, Serializer, Status, Topic,
-};
+use bennu_protocol::{Broadcast, ChannelId, EncodeError, Encoding, IntoPayload, Payload, Ref, Status, Topic};
 use bennu_pubsub::{PubSub, SubscriberId};
 
 use crate::endpoint::Endpoint;
@@ -49,7 +47,7 @@ pub(crate) struct ContextCore {
 pub(crate) struct Address {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) channel: ChannelId,
-    pub(crate) serializer: Serializer,
+    pub(crate) encoding: Encoding,
     pub(crate) topic: Topic,
     pub(crate) join_ref: Option<Ref>,
 }
@@ -121,8 +119,8 @@ impl<A> Context<A> {
     /// [`EncodeError`] when the client's protocol version cannot carry the payload:
     /// version 2 carries JSON objects and bytes, version 1 any JSON.
     pub fn push(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
-        let Address { serializer, topic, join_ref, mailbox, .. } = &self.core.address;
-        let frame = serializer.encode_push(join_ref.as_ref(), topic, event, &payload.into_payload()?)?;
+        let Address { encoding, topic, join_ref, mailbox, .. } = &self.core.address;
+        let frame = encoding.encode_push(join_ref.as_ref(), topic, event, &payload.into_payload()?)?;
         mailbox.send(Item::Frame(frame));
         Ok(())
     }
@@ -286,9 +284,9 @@ impl SocketRef {
     ///
     /// [`EncodeError`] when the client's protocol version cannot carry the response.
     pub fn reply(&self, status: impl Into<Status>, response: impl IntoPayload) -> Result<(), EncodeError> {
-        let Address { mailbox, channel, serializer, topic, join_ref } = &self.address;
+        let Address { mailbox, channel, encoding, topic, join_ref } = &self.address;
         let response = response.into_payload()?;
-        let frame = serializer.encode_reply(
+        let frame = encoding.encode_reply(
             join_ref.as_ref(),
             Some(&self.reference),
             topic,

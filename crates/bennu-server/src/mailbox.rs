@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bennu_protocol::{Broadcast, ChannelId, Frame, Serializer};
+use bennu_protocol::{Broadcast, ChannelId, Encoding, Frame};
 use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ const REPLAY_BACKLOGS: usize = 4;
 /// is taken in any more, and the connection closes with 1013.
 pub(crate) struct Mailbox {
     pub(crate) id: SubscriberId,
-    serializer: Serializer,
+    encoding: Encoding,
     pub(crate) mount: Arc<Mount>,
     pubsub: PubSub,
     queue: Mutex<Queue>,
@@ -88,10 +88,10 @@ pub(crate) enum Drained {
 }
 
 impl Mailbox {
-    pub(crate) fn new(serializer: Serializer, mount: Arc<Mount>, pubsub: PubSub) -> Arc<Self> {
+    pub(crate) fn new(encoding: impl Into<Encoding>, mount: Arc<Mount>, pubsub: PubSub) -> Arc<Self> {
         Arc::new(Mailbox {
             id: SubscriberId::unique(),
-            serializer,
+            encoding: encoding.into(),
             mount,
             pubsub,
             queue: Mutex::default(),
@@ -233,7 +233,7 @@ impl Mailbox {
             return Some(Item::Out { channel, delivery: delivery.clone() });
         }
         // An error stays in the broadcast, where the broadcaster looks for it.
-        let frame = broadcast.frame(self.serializer).ok()?;
+        let frame = broadcast.frame(self.encoding).ok()?;
         Some(Item::Fastlane { channel, frame: frame.clone() })
     }
 
@@ -279,6 +279,8 @@ impl Subscription {
 
 #[cfg(test)]
 mod tests {
+    use bennu_protocol::Serializer;
+
     use super::*;
     use crate::config::SocketOptions;
     use crate::endpoint::mount;

@@ -58,7 +58,7 @@ impl Serializer {
         }
     }
 
-    pub(crate) fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         match self {
             Serializer::V1 => 0,
             Serializer::V2 => 1,

@@ -18,13 +18,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::slots::{Joining, Refs, Slots, State};
+use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
 use crate::event::Event;
 use crate::frame::Frame;
 use crate::message::{Message, Name, Status};
 use crate::payload::Payload;
 use crate::refs::Ref;
-use crate::serializer::{ReplyParts, Serializer};
+use crate::serializer::ReplyParts;
 use crate::topic::{Topic, TopicPattern};
 
 /// Bytes of topics and refs that a session keeps for its channels, times the channels that it may hold:
@@ -150,7 +151,7 @@ const ACCESS_TOKEN: &str = "access_token";
 /// until both are empty.
 #[derive(Debug)]
 pub struct ServerSession {
-    serializer: Serializer,
+    encoding: Encoding,
     config: Arc<SessionConfig>,
     slots: Slots,
     parked_bytes: usize,
@@ -170,9 +171,9 @@ enum Renewals {
 impl ServerSession {
     /// A session that begins at `now`.
     #[must_use]
-    pub fn new(serializer: Serializer, config: Arc<SessionConfig>, now: Instant) -> Self {
+    pub fn new(encoding: impl Into<Encoding>, config: Arc<SessionConfig>, now: Instant) -> Self {
         ServerSession {
-            serializer,
+            encoding: encoding.into(),
             config,
             slots: Slots::default(),
             parked_bytes: 0,
@@ -196,7 +197,7 @@ impl ServerSession {
     /// [`DecodeError`] when the frame is no message, or [`EncodeError`] when
     /// the answer cannot be written: both end the connection with 1011.
     pub fn handle_frame(&mut self, frame: Frame) -> Result<(), SessionError> {
-        let message = self.serializer.decode(frame)?;
+        let message = self.encoding.serializer().decode(frame)?;
         self.dispatch(message)
     }
 
@@ -287,7 +288,7 @@ impl ServerSession {
 
     /// The next frame to send, until there is none.
     pub fn poll_transmit(&mut self) -> Option<Frame> {
-        pop_and_free(&mut self.transmit)
+        pop_and_free(&mut self.transmit).map(|frame| self.encoding.finish(frame))
     }
 
     /// The next thing the server should know, until there is none.
@@ -301,10 +302,10 @@ impl ServerSession {
         self.config.idle_timeout.and_then(|timeout| self.last_received.checked_add(timeout))
     }
 
-    /// The version this client speaks.
+    /// How this client is written to.
     #[must_use]
-    pub fn serializer(&self) -> Serializer {
-        self.serializer
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     /// Bytes of messages that wait for a join to be answered; stop reading when it grows too large.
@@ -472,8 +473,12 @@ impl ServerSession {
     /// Tells that the channel which a join replaced has ended, if there was one.
     fn close_replaced(&mut self, replaced: Option<Option<Ref>>, topic: &Topic) -> Result<(), SessionError> {
         if let Some(old) = replaced {
-            let frame =
-                self.serializer.encode_end(old.as_ref(), topic, Event::Close.as_str(), &Payload::empty())?;
+            let frame = self.encoding.serializer().encode_end(
+                old.as_ref(),
+                topic,
+                Event::Close.as_str(),
+                &Payload::empty(),
+            )?;
             self.transmit.push_back(frame);
         }
         Ok(())
@@ -498,7 +503,8 @@ impl ServerSession {
     fn end(&mut self, channel: ChannelId, event: &Event, payload: &Payload) -> Result<(), SessionError> {
         let Some(slot) = self.slots.remove(channel) else { return Ok(()) };
         let join_ref = slot.refs().join_ref;
-        let frame = self.serializer.encode_end(join_ref.as_ref(), &slot.topic, event.as_str(), payload)?;
+        let frame =
+            self.encoding.serializer().encode_end(join_ref.as_ref(), &slot.topic, event.as_str(), payload)?;
         self.transmit.push_back(frame);
         Ok(())
     }
@@ -515,7 +521,12 @@ impl ServerSession {
         };
         if self.config.errors_unmatched {
             let reason = Payload::Json(br#"{"reason":"unmatched topic"}"#.as_slice().into());
-            let frame = self.serializer.encode_end(Some(join_ref), topic, Event::Error.as_str(), &reason)?;
+            let frame = self.encoding.serializer().encode_end(
+                Some(join_ref),
+                topic,
+                Event::Error.as_str(),
+                &reason,
+            )?;
             self.transmit.push_back(frame);
         }
         Ok(())
@@ -541,7 +552,7 @@ impl ServerSession {
         response: &Payload,
     ) -> Result<(), SessionError> {
         let reply = ReplyParts { join_ref, reference, topic, status, response };
-        let frame = self.serializer.encode_reply_parts(&reply)?;
+        let frame = self.encoding.serializer().encode_reply_parts(&reply)?;
         self.transmit.push_back(frame);
         Ok(())
     }

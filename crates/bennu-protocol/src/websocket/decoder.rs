@@ -4,11 +4,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::deflate::inflate;
 use super::frame::PartialHeader;
 use super::item::MessageKind;
 use super::progress::{FrameProgress, Part};
 use super::spill::{PartialFrame, Spill};
-use super::{FrameHeader, Item, Opcode, ProtocolViolation};
+use super::{Extension, FrameHeader, Item, Opcode, ProtocolViolation};
 
 /// Reads the frames of one side of one connection.
 ///
@@ -19,7 +20,10 @@ use super::{FrameHeader, Item, Opcode, ProtocolViolation};
 pub struct Decoder {
     role: Role,
     state: State,
-    limits: Limits,
+    max_frame_size: u32,
+    max_message_size: u32,
+    /// What a compressed message may become, if messages may be compressed.
+    max_inflated_size: Option<u32>,
     /// Boxed, as most connections have none most of the time.
     spill: Option<Box<Spill>>,
 }
@@ -36,6 +40,7 @@ pub enum Role {
 /// How much a peer may send at once.
 ///
 /// Both are decided by what a header announces, before any of it is stored.
+/// More than 4 GiB means 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest frame in bytes, header and payload; 10,000,000 by default.
@@ -64,7 +69,25 @@ enum State {
 impl Decoder {
     /// A decoder for what the other side sends when we are `role`.
     pub const fn new(role: Role, limits: Limits) -> Self {
-        Self { role, state: State::Open, limits, spill: None }
+        Self {
+            role,
+            state: State::Open,
+            max_frame_size: in_32_bits(limits.max_frame_size),
+            max_message_size: in_32_bits(limits.max_message_size),
+            max_inflated_size: None,
+            spill: None,
+        }
+    }
+
+    /// Takes compressed messages too (RFC 7692), as the handshake agreed on, each
+    /// of which may become at most `max_size` bytes.
+    ///
+    /// What came of a message is kept as it came, within the limits, and inflated
+    /// at its end, in steps that stop at `max_size`: no context stays with the connection.
+    #[must_use]
+    pub const fn inflating(mut self, max_size: usize) -> Self {
+        self.max_inflated_size = Some(in_32_bits(max_size));
+        self
     }
 
     /// Reads on, up to the end of the next item.
@@ -115,14 +138,14 @@ impl Decoder {
             PartialFrame::Header(begun) => begun,
             PartialFrame::Absent => {
                 // The usual case: a header that lies whole in the input.
-                if let Some(header) = FrameHeader::parse(input)? {
+                if let Some(header) = FrameHeader::parse(input, self.extension())? {
                     *input = &mut std::mem::take(input)[header.encoded_len()..];
                     return self.admit(&header).map(Some);
                 }
                 PartialHeader::default()
             }
         };
-        match begun.complete(input)? {
+        match begun.complete(input, self.extension())? {
             Some(header) => self.admit(&header).map(Some),
             None => {
                 self.spill_mut().frame = PartialFrame::Header(begun);
@@ -157,8 +180,8 @@ impl Decoder {
             (Opcode::Close, _) => return Ok(Part::Close),
             (Opcode::Ping, _) => return Ok(Part::Ping),
             (Opcode::Pong, _) => return Ok(Part::Pong),
-            (Opcode::Text, None) => MessageKind::Text,
-            (Opcode::Binary, None) => MessageKind::Binary,
+            (Opcode::Text, None) => MessageKind { is_text: true, compressed: header.compressed },
+            (Opcode::Binary, None) => MessageKind { is_text: false, compressed: header.compressed },
             (Opcode::Continuation, Some(kind)) => kind,
             (Opcode::Continuation, None) => return Err(ProtocolViolation::UnexpectedContinuation),
             (Opcode::Text | Opcode::Binary, Some(_)) => {
@@ -176,12 +199,12 @@ impl Decoder {
     fn admit_size(&self, header: &FrameHeader, part: Part) -> Result<usize, ProtocolViolation> {
         let len = usize::try_from(header.payload_len);
         let len = len.map_err(|_| ProtocolViolation::FrameTooLarge)?;
-        if len.saturating_add(header.encoded_len()) > self.limits.max_frame_size {
+        if len.saturating_add(header.encoded_len()) > self.max_frame_size as usize {
             return Err(ProtocolViolation::FrameTooLarge);
         }
         if matches!(part, Part::Fragment(_) | Part::Last(_)) {
             let before = self.spill.as_ref().map_or(0, |spill| spill.data_len());
-            if len.saturating_add(before) > self.limits.max_message_size {
+            if len.saturating_add(before) > self.max_message_size as usize {
                 return Err(ProtocolViolation::MessageTooLarge);
             }
         }
@@ -202,19 +225,27 @@ impl Decoder {
             return Ok(None);
         }
         let payload = if frame.is_single_piece(piece) {
-            Some(Bytes::copy_from_slice(piece))
+            Some(self.inflated(frame.part, piece)?.unwrap_or_else(|| Bytes::copy_from_slice(piece)))
         } else {
-            self.join(&frame, piece)
+            self.join(&frame, piece)?
         };
         self.release_if_empty();
         payload.map(|payload| frame.part.into_item(payload)).transpose()
     }
 
+    /// What a complete payload stands for, if it is compressed.
+    fn inflated(&self, part: Part, payload: &[u8]) -> Result<Option<Bytes>, ProtocolViolation> {
+        let max_size = self.max_inflated_size.filter(|_| part.is_compressed());
+        let inflated = max_size.map(|max_size| inflate(payload, max_size as usize));
+        Ok(inflated.transpose()?.map(Bytes::from))
+    }
+
     /// Keeps a piece that others precede or follow; the payload if it is complete.
-    fn join(&mut self, frame: &FrameProgress, piece: &[u8]) -> Option<Bytes> {
+    fn join(&mut self, frame: &FrameProgress, piece: &[u8]) -> Result<Option<Bytes>, ProtocolViolation> {
         let spill = self.spill_mut();
         spill.append(frame, piece);
-        spill.finish_frame(frame.part)
+        let Some(payload) = spill.finish_frame(frame.part) else { return Ok(None) };
+        Ok(Some(self.inflated(frame.part, &payload)?.unwrap_or(payload)))
     }
 
     /// Keeps a frame whose rest is still to come.
@@ -222,6 +253,13 @@ impl Decoder {
         let spill = self.spill_mut();
         spill.append(&frame, piece);
         spill.frame = PartialFrame::Payload(frame);
+    }
+
+    const fn extension(&self) -> Extension {
+        match self.max_inflated_size {
+            Some(_) => Extension::Deflate,
+            None => Extension::None,
+        }
     }
 
     fn spill_mut(&mut self) -> &mut Spill {
@@ -256,10 +294,17 @@ impl fmt::Debug for Decoder {
         f.debug_struct("Decoder")
             .field("role", &self.role)
             .field("state", &self.state)
-            .field("limits", &self.limits)
+            .field("max_frame_size", &self.max_frame_size)
+            .field("max_message_size", &self.max_message_size)
+            .field("max_inflated_size", &self.max_inflated_size)
             .field("spill_capacity", &self.spill_capacity())
             .finish()
     }
+}
+
+/// Limits are stored short, as every connection has them.
+const fn in_32_bits(limit: usize) -> u32 {
+    if limit > u32::MAX as usize { u32::MAX } else { limit as u32 }
 }
 
 #[cfg(test)]
@@ -308,7 +353,7 @@ mod tests {
             Role::Client => None,
         };
         let payload_len = payload.len() as u64;
-        let header = FrameHeader { fin, opcode, mask, payload_len };
+        let header = FrameHeader { fin, mask, ..FrameHeader::new(opcode, payload_len) };
         let mut payload = payload.to_vec();
         mask::apply(&mut payload, mask.unwrap_or_default(), 0);
         [&header.encode()[..], &payload].concat()

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 
+use super::deflate::deflate;
 use super::{EncodedHeader, FrameHeader, Opcode, frame, mask};
 
 /// The header of an unfragmented frame, to be followed by its payload.
@@ -17,8 +18,7 @@ pub fn encode_header(opcode: Opcode, payload_len: usize, mask: Option<[u8; 4]>) 
         !opcode.is_control() || payload_len <= frame::MAX_CONTROL_LEN,
         "a control frame carries at most 125 bytes"
     );
-    let header = FrameHeader { fin: true, opcode, mask, payload_len: payload_len as u64 };
-    header.encode()
+    FrameHeader { mask, ..FrameHeader::new(opcode, payload_len as u64) }.encode()
 }
 
 /// A whole unmasked frame in one piece, for all subscribers to share.
@@ -39,6 +39,25 @@ pub fn encode_frame(opcode: Opcode, payload: &[u8]) -> Bytes {
 /// As [`encode_header`].
 pub fn encode_masked(opcode: Opcode, payload: &[u8], key: [u8; 4]) -> Bytes {
     encode(opcode, payload, Some(key))
+}
+
+/// A whole frame with its payload compressed (RFC 7692), masked if there is a key;
+/// `None` if that would be no shorter.
+///
+/// Only for a connection that negotiated it, and a text or binary message.
+///
+/// # Panics
+///
+/// If `opcode` is not one that begins a message.
+pub fn encode_compressed(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) -> Option<Bytes> {
+    assert!(matches!(opcode, Opcode::Text | Opcode::Binary), "only a message is compressed");
+    deflate(payload, |payload| {
+        let header = FrameHeader::new(opcode, payload.len() as u64);
+        let header = FrameHeader { compressed: true, mask, ..header }.encode();
+        let mut out = Vec::with_capacity(header.len() + payload.len());
+        put_frame(&mut out, &header, payload, mask);
+        out.into()
+    })
 }
 
 fn encode(opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) -> Bytes {

@@ -8,7 +8,10 @@ use super::ProtocolViolation;
 pub(super) const MAX_CONTROL_LEN: usize = 125;
 
 const FIN: u8 = 0x80;
-const RESERVED: u8 = 0x70;
+/// RSV1: the first frame of a compressed message (RFC 7692, 6).
+const COMPRESSED: u8 = 0x40;
+/// RSV2 and RSV3, which have no meaning.
+const RESERVED: u8 = 0x30;
 const OPCODE: u8 = 0x0f;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
@@ -16,16 +19,6 @@ const LENGTH: u8 = 0x7f;
 /// In the place of a length: it follows in two bytes, or in eight.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
-
-/// The reserved bits that an extension has given a meaning: none.
-///
-/// This is the place for RFC 7692 (permessage-deflate), which marks a compressed
-/// message with RSV1 (0x40). It would then be an argument of
-/// [`FrameHeader::parse`], from the decoder that knows what was negotiated, and
-/// the header would tell whether the bit was set. Even then the bit is allowed
-/// only on the first frame of a message, never on a control frame or a
-/// continuation.
-const NEGOTIATED: u8 = 0;
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +56,15 @@ impl Opcode {
     }
 }
 
+/// What the opening handshake agreed on beyond RFC 6455.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// Nothing.
+    None,
+    /// Messages may be compressed, each by itself (RFC 7692).
+    Deflate,
+}
+
 /// What stands before the payload of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
@@ -70,6 +72,8 @@ pub struct FrameHeader {
     pub fin: bool,
     /// What the frame is for.
     pub opcode: Opcode,
+    /// Whether it is the first frame of a compressed message (RFC 7692).
+    pub compressed: bool,
     /// The key with which the payload is masked, if it is.
     pub mask: Option<[u8; 4]>,
     /// The length of the payload in bytes, below 2^63.
@@ -80,6 +84,11 @@ impl FrameHeader {
     /// The length of the longest header.
     pub const MAX_LEN: usize = 14;
 
+    /// The header of an unfragmented frame, neither masked nor compressed.
+    pub const fn new(opcode: Opcode, payload_len: u64) -> Self {
+        Self { fin: true, opcode, compressed: false, mask: None, payload_len }
+    }
+
     /// Reads the header at the start of `bytes`; `None` if more bytes are needed.
     ///
     /// A header that is read took [`encoded_len`](Self::encoded_len) bytes.
@@ -88,15 +97,19 @@ impl FrameHeader {
     ///
     /// If a header is wrong in itself. Whether it may come here and now, and from
     /// this side, only a [`Decoder`](super::Decoder) can tell.
-    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, ProtocolViolation> {
+    pub fn parse(bytes: &[u8], extension: Extension) -> Result<Option<Self>, ProtocolViolation> {
         let [first, second, rest @ ..] = bytes else {
             return Ok(None);
         };
-        if first & RESERVED & !NEGOTIATED != 0 {
+        let fin = first & FIN != 0;
+        let compressed = first & COMPRESSED != 0;
+        if first & RESERVED != 0 || compressed && extension == Extension::None {
             return Err(ProtocolViolation::ReservedBits);
         }
-        let fin = first & FIN != 0;
         let opcode = Opcode::from_bits(first & OPCODE)?;
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(ProtocolViolation::ReservedBits);
+        }
         let short_len = second & LENGTH;
         if opcode.is_control() {
             check_control(fin, short_len)?;
@@ -109,16 +122,17 @@ impl FrameHeader {
         if masked && mask.is_none() {
             return Ok(None);
         }
-        Ok(Some(Self { fin, opcode, mask, payload_len }))
+        Ok(Some(Self { fin, opcode, compressed, mask, payload_len }))
     }
 
     /// The bytes of this header.
     pub fn encode(&self) -> EncodedHeader {
         let mut header = EncodedHeader::default();
         let fin = if self.fin { FIN } else { 0 };
+        let compressed = if self.compressed { COMPRESSED } else { 0 };
         let masked = if self.mask.is_some() { MASKED } else { 0 };
         let (short_len, extended) = self.length_form();
-        header.push(&[fin | self.opcode as u8, masked | short_len]);
+        header.push(&[fin | compressed | self.opcode as u8, masked | short_len]);
         header.push(&self.payload_len.to_be_bytes()[size_of::<u64>() - extended..]);
         header.push(self.mask.as_ref().map_or(&[], <[u8; 4]>::as_slice));
         header
@@ -214,12 +228,13 @@ impl PartialHeader {
     pub(super) fn complete(
         &mut self,
         input: &mut &mut [u8],
+        extension: Extension,
     ) -> Result<Option<FrameHeader>, ProtocolViolation> {
         let kept = self.0.len();
         // As many as the longest header could need; only those used are taken.
         let offered = input.len().min(FrameHeader::MAX_LEN - kept);
         self.0.push(&input[..offered]);
-        let header = FrameHeader::parse(&self.0)?;
+        let header = FrameHeader::parse(&self.0, extension)?;
         let used = header.map_or(offered, |header| header.encoded_len() - kept);
         *input = &mut std::mem::take(input)[used..];
         Ok(header)
@@ -233,14 +248,16 @@ mod tests {
     const KEY: [u8; 4] = [1, 2, 3, 4];
 
     fn header(opcode: Opcode, mask: Option<[u8; 4]>, payload_len: u64) -> FrameHeader {
-        FrameHeader { fin: true, opcode, mask, payload_len }
+        FrameHeader { mask, ..FrameHeader::new(opcode, payload_len) }
     }
 
     #[test]
     fn headers_have_one_form() {
         let fragment = FrameHeader { fin: false, ..header(Opcode::Text, None, 3) };
+        let compressed = FrameHeader { compressed: true, ..header(Opcode::Text, None, 3) };
         for (header, bytes) in [
             (fragment, &[0x01, 3][..]),
+            (compressed, &[0xc1, 3]),
             (header(Opcode::Continuation, None, 0), &[0x80, 0]),
             (header(Opcode::Text, None, 125), &[0x81, 125]),
             (header(Opcode::Binary, None, 126), &[0x82, 126, 0, 126]),
@@ -257,10 +274,10 @@ mod tests {
             assert_eq!(&*header.encode(), bytes, "{header:?}");
             assert_eq!(header.encoded_len(), bytes.len(), "{header:?}");
             for cut in 0..bytes.len() {
-                assert_eq!(FrameHeader::parse(&bytes[..cut]), Ok(None), "{header:?}");
+                assert_eq!(FrameHeader::parse(&bytes[..cut], Extension::Deflate), Ok(None), "{header:?}");
             }
             let followed = [bytes, b"payload"].concat();
-            assert_eq!(FrameHeader::parse(&followed), Ok(Some(header)));
+            assert_eq!(FrameHeader::parse(&followed, Extension::Deflate), Ok(Some(header)));
         }
     }
 
@@ -272,8 +289,8 @@ mod tests {
             let mut partial = PartialHeader::default();
             let (mut start, mut end) = (bytes[..cut].to_vec(), bytes[cut..].to_vec());
             let (mut start, mut end) = (start.as_mut_slice(), end.as_mut_slice());
-            assert_eq!(partial.complete(&mut start), Ok(None), "{cut}");
-            assert_eq!(partial.complete(&mut end), Ok(Some(header)), "{cut}");
+            assert_eq!(partial.complete(&mut start, Extension::None), Ok(None), "{cut}");
+            assert_eq!(partial.complete(&mut end, Extension::None), Ok(Some(header)), "{cut}");
             assert!(start.is_empty(), "{cut}");
             assert_eq!(end, b"payload", "{cut}");
         }

@@ -35,20 +35,20 @@ impl fmt::Debug for Item {
     }
 }
 
-/// What a message carries.
+/// What a message carries, by its first frame.
 #[derive(Clone, Copy)]
-pub(super) enum MessageKind {
-    Text,
-    Binary,
+pub(super) struct MessageKind {
+    pub(super) is_text: bool,
+    pub(super) compressed: bool,
 }
 
 impl MessageKind {
-    /// Text is looked at only here, as a character may span fragments.
+    /// Text is looked at only here, as a character may span fragments and is compressed with the others.
     pub(super) fn into_item(self, payload: Bytes) -> Result<Item, ProtocolViolation> {
-        match self {
-            Self::Text if str::from_utf8(&payload).is_err() => Err(ProtocolViolation::InvalidUtf8),
-            Self::Text => Ok(Item::Text(payload)),
-            Self::Binary => Ok(Item::Binary(payload)),
+        match self.is_text {
+            true if str::from_utf8(&payload).is_err() => Err(ProtocolViolation::InvalidUtf8),
+            true => Ok(Item::Text(payload)),
+            false => Ok(Item::Binary(payload)),
         }
     }
 }

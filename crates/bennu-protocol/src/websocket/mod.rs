@@ -25,6 +25,7 @@
 
 pub mod close;
 mod decoder;
+mod deflate;
 mod encode;
 mod frame;
 pub mod handshake;
@@ -36,7 +37,8 @@ mod violation;
 
 pub use close::CloseFrame;
 pub use decoder::{Decoder, Limits, Role};
-pub use encode::{close_frame, encode_frame, encode_header, encode_into, encode_masked};
-pub use frame::{EncodedHeader, FrameHeader, Opcode};
+pub(crate) use deflate::deflate;
+pub use encode::{close_frame, encode_compressed, encode_frame, encode_header, encode_into, encode_masked};
+pub use frame::{EncodedHeader, Extension, FrameHeader, Opcode};
 pub use item::Item;
 pub use violation::ProtocolViolation;

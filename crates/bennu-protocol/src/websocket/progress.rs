@@ -56,7 +56,15 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// Makes an item of the complete payload.
+    /// Whether its payload ends a compressed message.
+    pub(super) const fn is_compressed(self) -> bool {
+        match self {
+            Self::Whole(kind) | Self::Fragment(kind) | Self::Last(kind) => kind.compressed,
+            Self::Ping | Self::Pong | Self::Close => false,
+        }
+    }
+
+    /// Makes an item of the complete and inflated payload.
     pub(super) fn into_item(self, payload: Bytes) -> Result<Item, ProtocolViolation> {
         Ok(match self {
             Self::Whole(kind) | Self::Fragment(kind) | Self::Last(kind) => {

@@ -11,7 +11,7 @@ use super::close;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ProtocolViolation {
-    /// A reserved bit is set though no extension gave it a meaning.
+    /// A reserved bit is set where no extension gave it a meaning.
     #[error("a reserved bit is set")]
     ReservedBits,
     /// The opcode is one of those kept for later versions.
@@ -59,12 +59,18 @@ pub enum ProtocolViolation {
     /// A text message is not UTF-8.
     #[error("a text message is not utf-8")]
     InvalidUtf8,
+    /// A compressed message cannot be inflated.
+    #[error("a compressed message cannot be inflated")]
+    InvalidDeflate,
     /// A frame announced more than [`Limits::max_frame_size`](super::Limits::max_frame_size).
     #[error("a frame is larger than the limit")]
     FrameTooLarge,
     /// Fragments announced more than [`Limits::max_message_size`](super::Limits::max_message_size).
     #[error("a fragmented message is larger than the limit")]
     MessageTooLarge,
+    /// A compressed message stands for more than the decoder inflates.
+    #[error("a compressed message is larger than the limit")]
+    InflatedTooLarge,
 }
 
 impl ProtocolViolation {
@@ -74,8 +80,10 @@ impl ProtocolViolation {
     /// and the fault lies in a control frame rather than in a message.
     pub const fn close_code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 => close::INVALID_PAYLOAD,
-            Self::FrameTooLarge | Self::MessageTooLarge | Self::LengthOverflow => close::TOO_LARGE,
+            Self::InvalidUtf8 | Self::InvalidDeflate => close::INVALID_PAYLOAD,
+            Self::FrameTooLarge | Self::MessageTooLarge | Self::InflatedTooLarge | Self::LengthOverflow => {
+                close::TOO_LARGE
+            }
             Self::ReservedBits
             | Self::UnknownOpcode { .. }
             | Self::Unmasked

@@ -135,7 +135,7 @@ fn peer_reads_shared_and_masked_frames() {
 #[test]
 fn peer_joins_our_fragments() {
     let fragment = |fin, opcode, payload: &[u8]| {
-        let header = FrameHeader { fin, opcode, mask: None, payload_len: payload.len() as u64 };
+        let header = FrameHeader { fin, ..FrameHeader::new(opcode, payload.len() as u64) };
         [&header.encode()[..], payload].concat()
     };
     let bytes = [

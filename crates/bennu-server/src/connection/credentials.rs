@@ -89,7 +89,7 @@ impl Connection {
 
     /// Pushes an event of the connection itself; a version that cannot carry it goes without.
     fn push_to_session(&mut self, event: &str, payload: &Payload) {
-        if let Ok(frame) = self.session.serializer().encode_push(None, Topic::PHOENIX, event, payload) {
+        if let Ok(frame) = self.session.encoding().encode_push(None, Topic::PHOENIX, event, payload) {
             self.emit(frame);
         }
     }

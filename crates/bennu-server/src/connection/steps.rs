@@ -196,7 +196,7 @@ impl Connection {
         let join_ref = self.session.join_ref(channel);
         let Some(joined) = self.joined(channel) else { return Ok(()) };
         let topic = joined.topic.clone();
-        let frame = self.session.serializer().encode_reply(
+        let frame = self.session.encoding().encode_reply(
             join_ref.as_ref(),
             reference,
             &topic,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bennu_protocol::{Serializer, ServerSession, SessionConfig};
+use bennu_protocol::{Encoding, Serializer, ServerSession, SessionConfig};
 use bennu_token::Session;
 use futures_util::FutureExt as _;
 use http::header;
@@ -95,13 +95,13 @@ impl Target<'_> {
     /// expired or is revoked.
     pub(crate) fn connection(
         &self,
-        (serializer, connected): (Serializer, AnyConnected),
+        (encoding, connected): (impl Into<Encoding>, AnyConnected),
         session: &Arc<SessionConfig>,
         transport: TransportKind,
     ) -> Result<Connection, NotConnected> {
         let now = tokio::time::Instant::now().into_std();
         let connection = Connection::new(ConnectionStart {
-            session: ServerSession::new(serializer, session.clone(), now),
+            session: ServerSession::new(encoding, session.clone(), now),
             mount: self.mount.clone(),
             endpoint: self.endpoint.clone(),
             connected,
