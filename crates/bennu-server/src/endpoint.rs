@@ -185,6 +185,13 @@ impl Endpoint {
         Some(self.0.rings.ring(topic, self.history(topic)?))
     }
 
+    /// From how many bytes on messages are compressed, where they are: one for all mounts, as
+    /// what is broadcast to several of them is compressed once.
+    pub(crate) fn compression_threshold(&self) -> usize {
+        let compressions = self.0.mounts.iter().filter_map(|mount| mount.options.compression);
+        compressions.map(|compression| compression.threshold).min().unwrap_or(usize::MAX)
+    }
+
     pub(crate) fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
     }

@@ -47,6 +47,7 @@
 mod admission;
 mod channel;
 mod clock;
+mod compression;
 mod config;
 mod connection;
 mod context;
@@ -73,6 +74,7 @@ pub use channel::{
     Channel, ChannelError, Handled, HandlerResult, JoinRefusal, JoinRequest, Joined, Reply, StopReason,
     TerminateReason, UnknownEvent,
 };
+pub use compression::Compression;
 pub use config::SocketOptions;
 pub use context::{ChannelRef, Context, SocketRef};
 pub use credentials::{AtExpiry, RenewRequest, Renewed};

@@ -123,16 +123,17 @@ pub use http;
 
 pub use bennu_presence::Presence;
 pub use bennu_protocol::{
-    Broadcast, EncodeError, IntoPayload, JoinRefRule, Payload, PayloadError, Ref, Serializer, Status, Topic,
+    Broadcast, EncodeError, Encoding, IntoPayload, JoinRefRule, Payload, PayloadError, Ref, Serializer,
+    Status, Topic,
 };
 pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
 pub use bennu_server::{
     AllowAnonymous, AtExpiry, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin,
-    ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint, EndpointBuilder, Handled,
-    HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined, LongPollOptions, Origin, OriginPattern,
-    OriginPatternError, Param, Params, QueryError, Recovery, Refusal, RenewRequest, Renewed, Reply,
-    Revocation, Socket, SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind, UnknownEvent,
-    Unready,
+    Compression, ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint, EndpointBuilder,
+    Handled, HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined, LongPollOptions, Origin,
+    OriginPattern, OriginPatternError, Param, Params, QueryError, Recovery, Refusal, RenewRequest, Renewed,
+    Reply, Revocation, Socket, SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind,
+    UnknownEvent, Unready,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.

@@ -31,6 +31,7 @@ mod frame;
 pub mod handshake;
 mod item;
 mod mask;
+pub mod permessage_deflate;
 mod progress;
 mod spill;
 mod violation;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use bennu_protocol::websocket;
+use bennu_protocol::websocket::{self, Decoder, Role, permessage_deflate};
+use bennu_protocol::{Encoding, Serializer};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::answer;
 use super::connect::{Asking, NotConnected, Target};
 use super::websocket::WebSocket;
+use crate::config::SocketOptions;
 use crate::connection::Connection;
 use crate::metrics::ConnectResult;
 use crate::params::QueryError;
@@ -41,7 +43,7 @@ pub struct Upgrade {
     /// The 101 response.
     pub response: Response<Bytes>,
     connection: Connection,
-    limits: websocket::Limits,
+    decoder: Decoder,
 }
 
 /// The response that refuses a connection; boxed, since few calls make one.
@@ -62,14 +64,42 @@ impl Handshake<'_> {
         let rejected = |_: &Refused| metrics.connect(ConnectResult::Rejected);
         let (asking, subprotocol) = self.prepare(parts, peer).inspect_err(rejected)?;
         let upgrade_key = upgrade_key(&asking.parts.headers);
-        let connected = self.target.connect(asking).await.map_err(|error| self.refuse(error))?;
+        let extension = self.extension(&asking.parts.headers);
+        let (serializer, connected) =
+            self.target.connect(asking).await.map_err(|error| self.refuse(error))?;
         let key = upgrade_key.inspect_err(rejected)?;
         let mount = self.target.mount;
+        let connected = (self.encoding(serializer, extension), connected);
         let connection = self.target.connection(connected, &mount.session, TransportKind::WebSocket);
         let connection = connection.map_err(|error| self.refuse(error))?;
         metrics.connect(ConnectResult::Ok);
-        let response = switching_protocols(&key, subprotocol);
-        Ok(Upgrade { response, connection, limits: mount.options.limits })
+        let response = switching_protocols(&key, subprotocol, extension);
+        Ok(Upgrade { response, connection, decoder: self.decoder(extension) })
+    }
+
+    /// The answer to a client that offers compression, where the mount has it.
+    fn extension(&self, headers: &HeaderMap) -> Option<&'static str> {
+        self.target.mount.options.compression?;
+        permessage_deflate::answer(values(headers, &header::SEC_WEBSOCKET_EXTENSIONS))
+    }
+
+    fn encoding(&self, serializer: Serializer, extension: Option<&str>) -> Encoding {
+        let encoding = Encoding::from(serializer);
+        match extension {
+            Some(_) => encoding.compressed(self.target.endpoint.compression_threshold()),
+            None => encoding,
+        }
+    }
+
+    fn decoder(&self, extension: Option<&str>) -> Decoder {
+        let SocketOptions { limits, compression, .. } = &self.target.mount.options;
+        let decoder = Decoder::new(Role::Server, *limits);
+        match compression.filter(|_| extension.is_some()) {
+            Some(compression) => {
+                decoder.inflating(compression.max_inflated_size.unwrap_or(limits.max_frame_size))
+            }
+            None => decoder,
+        }
     }
 
     /// The checks of this transport, up to those that all have in common.
@@ -143,7 +173,7 @@ impl Handshake<'_> {
 impl Upgrade {
     /// Speaks with the client until the connection has ended and its channels with it.
     pub fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(self, io: IO) -> impl Future<Output = ()> + Send {
-        WebSocket::new(io, self.connection, self.limits).run()
+        WebSocket::new(io, self.connection, self.decoder).run()
     }
 }
 
@@ -183,7 +213,11 @@ fn upgrade_key(headers: &HeaderMap) -> Result<String, Refused> {
     Ok(key.to_owned())
 }
 
-fn switching_protocols(key: &str, subprotocol: Option<String>) -> Response<Bytes> {
+fn switching_protocols(
+    key: &str,
+    subprotocol: Option<String>,
+    extension: Option<&'static str>,
+) -> Response<Bytes> {
     let digest = Sha1::digest(websocket::handshake::accept_source(key));
     let accept = base64::engine::general_purpose::STANDARD.encode(digest);
     let mut response = *empty(StatusCode::SWITCHING_PROTOCOLS);
@@ -195,6 +229,9 @@ fn switching_protocols(key: &str, subprotocol: Option<String>) -> Response<Bytes
     }
     if let Some(Ok(name)) = subprotocol.map(|name| HeaderValue::from_str(&name)) {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    if let Some(extension) = extension {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension));
     }
     response
 }

@@ -8,9 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bennu_protocol::Frame;
-use bennu_protocol::websocket::{
-    Decoder, Item, Limits, Opcode, ProtocolViolation, Role, close, close_frame, encode_frame,
-};
+use bennu_protocol::websocket::{Decoder, Item, Opcode, ProtocolViolation, close, close_frame, encode_frame};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -75,8 +73,7 @@ enum End {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
-    pub(crate) fn new(io: IO, connection: Connection, limits: Limits) -> Self {
-        let decoder = Decoder::new(Role::Server, limits);
+    pub(crate) fn new(io: IO, connection: Connection, decoder: Decoder) -> Self {
         WebSocket {
             io,
             decoder,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use bennu_protocol::websocket::{Decoder, Item, Limits, Opcode, Role, encode_masked};
+use crate::handshake::ask;
+use bennu_protocol::websocket::{
+    Decoder, Extension, FrameHeader, Item, Limits, Opcode, Role, encode_masked, permessage_deflate,
+};
 use bennu_server::{Endpoint, Transport, Upgrade};
 use bytes::Bytes;
 use http::Response;
@@ -63,6 +66,18 @@ impl Client {
         Client { stream, decoder, unread: Vec::new(), connection }
     }
 
+    /// Connects offering compression, and is to be answered with it.
+    pub(crate) async fn connect_compressed(endpoint: &Endpoint) -> Self {
+        let offer = ("sec-websocket-extensions", permessage_deflate::OFFER);
+        let upgrade = ask(endpoint, "vsn=2.0.0", &[offer]).await.unwrap();
+        let answer = upgrade.response.headers().get("sec-websocket-extensions");
+        let agreed = permessage_deflate::agreed(answer.map(|value| value.to_str().unwrap()));
+        assert_eq!(agreed, Ok(Extension::Deflate));
+        let mut client = Client::upgraded(upgrade, 64 * 1024);
+        client.decoder = Decoder::new(Role::Client, Limits::default()).inflating(1 << 20);
+        client
+    }
+
     /// Sends a message.
     pub(crate) async fn send(&mut self, message: Value) {
         self.send_frame(Opcode::Text, message.to_string().as_bytes()).await;
@@ -75,6 +90,25 @@ impl Client {
     /// Writes bytes as they are.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Takes the next frame off the stream, as it travels.
+    pub(crate) async fn take_frame(&mut self) -> (FrameHeader, Vec<u8>) {
+        loop {
+            if let Some(header) = FrameHeader::parse(&self.unread, Extension::Deflate).unwrap() {
+                let start = header.encoded_len();
+                let end = start + header.payload_len as usize;
+                if end <= self.unread.len() {
+                    let frame = self.unread.drain(..end).skip(start).collect();
+                    return (header, frame);
+                }
+            }
+            let mut buffer = [0; 4096];
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await;
+            let count = read.expect("nothing came in time").unwrap();
+            assert!(count > 0, "the stream ended");
+            self.unread.extend_from_slice(&buffer[..count]);
+        }
     }
 
     /// Takes one byte off the stream, if there is one still; how many it took.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bennu_protocol::websocket::{Opcode, encode_masked};
+use bennu_protocol::websocket::{Opcode, encode_compressed, encode_masked};
 use bennu_pubsub::PubSub;
-use bennu_server::{AllowAnonymous, Channels, Endpoint, SocketOptions};
+use bennu_server::{AllowAnonymous, Channels, Compression, Endpoint, SocketOptions};
 
 use crate::client::Client;
 
@@ -60,4 +60,43 @@ async fn attack_046_a_stream_that_takes_a_byte_a_second_is_dropped() {
     // One in each of the 30 s; the idle timeout would have let it go on for 60.
     assert!((25..45).contains(&taken), "{taken} bytes were taken");
     assert_eq!(endpoint.connection_count(), 0);
+}
+
+/// A compressed message that stands for so many bytes.
+fn bomb(size: usize) -> bytes::Bytes {
+    encode_compressed(Opcode::Text, &vec![b' '; size], Some([1, 2, 3, 4])).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn attack_018_a_deflate_bomb_closes_with_1009() {
+    let options = || SocketOptions::default().compression(Compression::default());
+    let low = SocketOptions::default().compression(Compression::default().max_inflated_size(2_000));
+    // What fits is no message of the protocol.
+    for (name, options, size, code) in [
+        ("as much as a frame", options(), 10_000_000, 1011),
+        ("more than a frame", options(), 10_000_001, 1009),
+        ("a thousand to one", options(), 100_000_000, 1009),
+        ("as much as a small frame", options().max_frame_size(50_000), 50_000, 1011),
+        ("more than a small frame", options().max_frame_size(50_000), 50_001, 1009),
+        ("as much as the limit", low.clone(), 2_000, 1011),
+        ("more than the limit", low, 2_001, 1009),
+    ] {
+        let mut client = Client::connect_compressed(&endpoint(options)).await;
+        let frame = bomb(size);
+        assert!(frame.len() < size / 50, "{name}: {} bytes", frame.len());
+        client.write(&frame).await;
+        assert_eq!(client.closed().await, code, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attack_018_compressed_data_that_is_none_closes_with_1007() {
+    let endpoint = endpoint(SocketOptions::default().compression(Compression::default()));
+    for payload in [&b"\xff\xff\xff"[..], b"\x06", b"\xf2\x48\xcd", b"\x4a\x04\x42\x00\x00"] {
+        let mut client = Client::connect_compressed(&endpoint).await;
+        let mut frame = encode_masked(Opcode::Text, payload, [0; 4]).to_vec();
+        frame[0] |= 0x40;
+        client.write(&frame).await;
+        assert_eq!(client.closed().await, 1007, "{payload:?}");
+    }
 }

@@ -6,6 +6,7 @@ use bennu_server::{
     SocketOptions,
 };
 
+use crate::compression;
 use crate::handshake::{ask, ask_at, serve, witness};
 use crate::sessions::{options, page, seen, serve_sessions};
 
@@ -186,4 +187,28 @@ async fn attack_007_sub_protocols_without_sense_are_refused_in_linear_time() {
     }
     let tokens: Vec<_> = notes.lock().unwrap().drain(..).map(|token| token.map(|t| t.len())).collect();
     assert_eq!(tokens, [Some((1 << 20) / 4 * 3), None], "of several tokens none counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attack_021_nonsense_about_compression_is_passed_over() {
+    let endpoint = compression::endpoint(compression::compressing());
+    let long = format!("permessage-deflate; {}", "x;".repeat(4_000));
+    for offer in [
+        "permessage-deflate; server_max_window_bits=99",
+        "permessage-deflate; server_max_window_bits=-1",
+        "permessage-deflate; server_max_window_bits=8",
+        "permessage-deflate; client_max_window_bits=15; client_max_window_bits=15",
+        "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+        "permessage-deflate; server_no_context_takeover=yes",
+        "permessage-deflate; window=15",
+        "permessage-deflate; client_max_window_bits=\"15",
+        "permessage-deflate=15",
+        ";;;,,,\"\\\"",
+        &long,
+    ] {
+        // The handshake goes on without it, and a good offer behind it is found, unless a quote swallows it.
+        assert_eq!(compression::answer(&endpoint, &[offer]).await, None, "{offer}");
+        let answer = compression::answer(&endpoint, &[offer, "permessage-deflate"]).await;
+        assert!(answer.is_some(), "{offer}");
+    }
 }
