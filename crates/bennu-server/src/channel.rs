@@ -371,6 +371,8 @@ pub enum TerminateReason {
     Stopped(StopReason),
     /// A handler returned an error.
     Crashed,
+    /// The client read too slowly and missed broadcasts; it gets `phx_error` and rejoins. See [`SlowReader`](crate::SlowReader).
+    SlowReader,
 }
 
 /// Why a handler failed. Every error converts into it, so `?` just works.

@@ -37,6 +37,7 @@ pub struct SocketOptions {
     pub(crate) join_ref_rule: JoinRefRule,
     pub(crate) serializers: Vec<Serializer>,
     pub(crate) max_backlog: usize,
+    pub(crate) max_backlog_frames: usize,
     pub(crate) write_timeout: Duration,
     pub(crate) shutdown: Duration,
     pub(crate) expiry_notice: Duration,
@@ -62,6 +63,7 @@ impl Default for SocketOptions {
             join_ref_rule: JoinRefRule::default(),
             serializers: vec![Serializer::V1, Serializer::V2],
             max_backlog: 1 << 20,
+            max_backlog_frames: 10_000,
             write_timeout: Duration::from_secs(30),
             shutdown: Duration::from_secs(5),
             expiry_notice: Duration::from_secs(60),
@@ -227,15 +229,26 @@ impl SocketOptions {
     ///
     /// A message that finds more waiting closes the connection with 1013; what
     /// waited is dropped, and the client reconnects and joins anew. While half
-    /// of it waits, nothing more is read from the client.
+    /// of it waits, nothing more is read from the client. Channels can ask for something milder with
+    /// [`Channels::slow_reader`](crate::Channels::slow_reader).
     #[must_use]
     pub fn max_backlog(mut self, bytes: usize) -> Self {
         self.max_backlog = bytes;
         self
     }
 
+    /// Messages that may wait for a client that reads too slowly, however small they are; 10,000 by default, which
+    /// take half a MiB beside their bytes. As with [`max_backlog`](Self::max_backlog), the next one closes the
+    /// connection with 1013.
+    #[must_use]
+    pub fn max_backlog_frames(mut self, count: usize) -> Self {
+        self.max_backlog_frames = count;
+        self
+    }
+
     /// Drops a connection when less than 4 KiB of what waits for the client could be sent in
-    /// this time; 30 s by default. Costs nothing while nothing waits.
+    /// this time; 30 s by default. Costs nothing while nothing waits. Holds whatever a channel's
+    /// [`SlowReader`](crate::SlowReader) says, or a dead peer would keep its memory for ever.
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
@@ -272,6 +285,7 @@ impl fmt::Debug for SocketOptions {
             .field("session", &self.session)
             .field("max_channels", &self.max_channels)
             .field("max_backlog", &self.max_backlog)
+            .field("max_backlog_frames", &self.max_backlog_frames)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,9 @@
 //! One client: drives its session and its channels, whatever carries its frames.
 
 mod credentials;
+mod lane;
 mod outbox;
+mod slow_readers;
 mod steps;
 
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub(crate) struct Connection {
     /// Ends of channels that wait for something.
     ending: Vec<Ending>,
     outbox: Outbox,
+    /// Bytes that the transport took and that have not left.
+    unsent: usize,
     close: Option<u16>,
     /// Why it ended, in a word for metrics.
     cause: Cause,
@@ -98,6 +102,7 @@ impl Connection {
             channels: Vec::new(),
             ending: Vec::new(),
             outbox: Outbox::default(),
+            unsent: 0,
             close: None,
             cause: Cause::Gone,
             draining: false,
@@ -151,6 +156,7 @@ impl Connection {
         self.mailbox.register(cx.waker());
         loop {
             let mut progress = self.drain_mailbox();
+            progress |= self.end_lost_channels(cx);
             for index in 0..self.channels.len() {
                 progress |= self.run_channel(index, cx);
             }
@@ -169,20 +175,24 @@ impl Connection {
     /// Gives out the next frames to send, counted together. [`sent`](Self::sent) tells when they have left.
     pub(crate) fn take_frames(&mut self, at_most: usize, take: impl FnMut(Frame)) {
         let taken = self.outbox.take(at_most, take);
+        self.unsent += taken.bytes;
+        self.mailbox.unheld(taken.droppable);
         if taken.frames > 0 {
             let metrics = self.transport_metrics();
             metrics.sent_frames.increment(taken.frames);
-            metrics.sent_bytes.increment(taken.bytes);
+            metrics.sent_bytes.increment(taken.bytes as u64);
         }
     }
 
     /// So many bytes of taken frames are out of this process.
-    pub(crate) fn sent(&self, bytes: usize) {
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.unsent = self.unsent.saturating_sub(bytes);
         self.mailbox.sent(bytes);
     }
 
     /// So many bytes, which the transport adds, will leave later.
-    pub(crate) fn sent_later(&self, bytes: usize) {
+    pub(crate) fn sent_later(&mut self, bytes: usize) {
+        self.unsent += bytes;
         self.mailbox.queued(bytes);
     }
 
@@ -202,7 +212,7 @@ impl Connection {
         let waiting = waiting + self.waiting_beside_channels();
         // A client that joins and leaves would have as many wait to end as it likes.
         let room_to_end = self.ending.len() < self.mount.options.max_channels.max(1);
-        !self.draining && !self.mailbox.is_congested() && waiting <= MAX_WAITING && room_to_end
+        !self.draining && !self.is_congested() && waiting <= MAX_WAITING && room_to_end
     }
 
     /// Whether no message of the client waits for a handler, and no handler for anything.
@@ -335,34 +345,26 @@ impl Connection {
         match self.mailbox.drain() {
             Drained::Items(items) => {
                 let any = !items.is_empty();
-                items.into_iter().for_each(|item| self.sort(item));
+                self.sort_all(items);
                 any
             }
             Drained::Overflowed(dropped) => {
-                tracing::warn!(
-                    connection = self.mailbox.id.owner(),
-                    "the client reads too slowly and is disconnected"
-                );
-                let dropped = dropped + self.outbox.clear();
-                self.transport_metrics().dropped_frames.increment(dropped as u64);
-                self.close_with(close::TRY_AGAIN_LATER);
-                self.mailbox.close();
+                self.overflow(dropped);
                 false
             }
         }
     }
 
-    fn sort(&mut self, item: Item) {
+    /// False if the connection has to close for it.
+    fn sort(&mut self, item: Item) -> bool {
         let size = item.size();
         match item {
             // These were counted when they were sent, and stay counted in the outbox.
             Item::Frame(frame) => self.outbox.push(frame),
             Item::Reply { channel, frame } if self.joined(channel).is_some() => self.outbox.push(frame),
-            Item::Fastlane { channel, frame } if self.joined(channel).is_some() => match self.joined(channel)
-            {
-                Some(joined) if joined.holds_broadcasts() => self.enqueue(channel, Waiting::Frame(frame)),
-                _ => self.outbox.push(frame),
-            },
+            Item::Fastlane { channel, frame, delivery } if self.joined(channel).is_some() => {
+                return self.sort_broadcast(channel, frame, delivery);
+            }
             Item::Out { channel, delivery } if self.joined(channel).is_some() => {
                 self.enqueue(channel, Waiting::Input(Input::Out(delivery)));
             }
@@ -376,6 +378,7 @@ impl Connection {
                 discard(stale);
             }
         }
+        true
     }
 
     fn transmit(&mut self) {

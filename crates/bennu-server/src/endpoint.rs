@@ -19,7 +19,7 @@ use crate::metrics::{self, EndpointMetrics, MountMetrics};
 use crate::mount::{Mount, PathPattern};
 use crate::origin::CheckOrigin;
 use crate::revocations::{DEFAULT_MEMORY, RevocationTable, Revocations};
-use crate::router::{Channels, Route, prefix_len};
+use crate::router::{Channels, Route, Stray, prefix_len};
 use crate::socket::Socket;
 use crate::transport::Transport;
 use crate::transport::connect::Target;
@@ -245,6 +245,12 @@ pub enum BuildError {
         /// Where the socket is mounted.
         path: String,
     },
+    /// [`Channels::slow_reader`] was called before any channel was declared.
+    #[error("the socket at {path:?} has a policy for slow readers without a channel in front of it")]
+    SlowReaderWithoutChannel {
+        /// Where the socket is mounted.
+        path: String,
+    },
     /// Two sockets are mounted at one path.
     #[error("two sockets are mounted at {0:?}")]
     PathTaken(String),
@@ -301,9 +307,10 @@ impl EndpointBuilder {
         channels: Channels<S::Assigns>,
         options: SocketOptions,
     ) -> Self {
-        self.mounts.push(match channels.history_without_route {
-            true => Err(BuildError::HistoryWithoutChannel { path: path.to_owned() }),
-            false => mount(path, socket, channels.routes, options),
+        self.mounts.push(match channels.stray {
+            Some(Stray::History) => Err(BuildError::HistoryWithoutChannel { path: path.to_owned() }),
+            Some(Stray::SlowReader) => Err(BuildError::SlowReaderWithoutChannel { path: path.to_owned() }),
+            None => mount(path, socket, channels.routes, options),
         });
         self
     }
@@ -383,11 +390,14 @@ impl EndpointBuilder {
 pub(crate) fn mount<S: Socket>(
     path: &str,
     socket: S,
-    routes: Vec<Route>,
+    mut routes: Vec<Route>,
     options: SocketOptions,
 ) -> Result<Mount, BuildError> {
     if options.is_session_open() {
         return Err(BuildError::OpenSession(path.to_owned()));
+    }
+    for route in &mut routes {
+        route.slow_reader = route.slow_reader.take().and_then(|policy| policy.resolved(options.max_backlog));
     }
     let patterns: Vec<TopicPattern> =
         routes.iter().map(|route| pattern(path, route)).collect::<Result<_, _>>()?;
@@ -395,7 +405,7 @@ pub(crate) fn mount<S: Socket>(
     let session = Mount::session_config(patterns, &options);
     Ok(Mount {
         base: path.to_owned(),
-        metrics: MountMetrics::new(path, routes.iter().map(|route| route.pattern.as_str())),
+        metrics: MountMetrics::new(path, routes.iter().map(|route| (route.pattern.as_str(), route.policy()))),
         websocket: options.websocket.then(|| PathPattern::new(path, &options.path)),
         longpoll: options.longpoll.clone().map(|longpoll| LongPollMount::new(path, longpoll, &session)),
         socket: Box::new(socket),

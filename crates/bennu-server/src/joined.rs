@@ -194,6 +194,11 @@ impl Joined {
         self.backlog_bytes
     }
 
+    /// How many broadcasts wait that go to the client as they are.
+    pub(crate) fn waiting_broadcasts(&self) -> usize {
+        self.waiting.iter().filter(|waiting| matches!(waiting, Waiting::Frame(_))).count()
+    }
+
     /// Whether a broadcast has to wait.
     pub(crate) fn holds_broadcasts(&self) -> bool {
         self.holds_broadcasts

@@ -67,6 +67,7 @@ mod redact;
 mod revocations;
 mod router;
 mod session;
+mod slow_reader;
 mod socket;
 mod transport;
 
@@ -87,6 +88,7 @@ pub use origin::{CheckOrigin, Origin, OriginPattern, OriginPatternError};
 pub use params::{Param, Params, QueryError};
 pub use revocations::Revocation;
 pub use router::Channels;
+pub use slow_reader::SlowReader;
 pub use socket::{AllowAnonymous, ConnectRequest, Connected, Refusal, Socket, TransportKind};
 pub use transport::handshake::{Handshake, Upgrade};
 pub use transport::longpoll::{LongPoll, LongPollOptions};

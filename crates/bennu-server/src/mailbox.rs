@@ -18,9 +18,9 @@ const REPLAY_BACKLOGS: usize = 4;
 
 /// The part of a connection that is shared: a queue in order of arrival.
 ///
-/// It is bounded in bytes together with the connection's outbox. When a message
-/// finds more than the bound waiting, everything that waits is dropped, nothing
-/// is taken in any more, and the connection closes with 1013.
+/// It is bounded together with the connection's outbox, whose own bounds come first. When a message finds
+/// twice the bound waiting, everything that waits is dropped, nothing is taken in any more, and the connection
+/// closes with 1013.
 pub(crate) struct Mailbox {
     pub(crate) id: SubscriberId,
     encoding: Encoding,
@@ -53,8 +53,9 @@ enum State {
 
 /// One thing for a connection to do.
 pub(crate) enum Item {
-    /// A broadcast, encoded, for a channel that does not intercept it.
-    Fastlane { channel: ChannelId, frame: Frame },
+    /// A broadcast, encoded, for a channel that does not intercept it; in full as well if the channel's
+    /// policy for slow readers may have to look at it.
+    Fastlane { channel: ChannelId, frame: Frame, delivery: Option<Delivery> },
     /// A frame of a channel or about one; sent whatever became of the channel.
     Frame(Frame),
     /// An answer of a channel; dropped if the channel has ended.
@@ -120,7 +121,7 @@ impl Mailbox {
             return;
         }
         let ends = matches!(item, Item::Drain | Item::Close(_));
-        if self.backlog.load(Ordering::Relaxed) > self.mount.options.max_backlog && !ends {
+        if self.is_overrun(queue.items.len()) && !ends {
             // What waits is dropped by the connection: here the broadcaster holds locks.
             queue.state = State::Overflowed;
         } else {
@@ -168,14 +169,26 @@ impl Mailbox {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    /// Whether the client is so far behind that nothing more should be read from it.
-    pub(crate) fn is_congested(&self) -> bool {
-        self.backlog.load(Ordering::Relaxed) > self.mount.options.max_backlog / 2
+    /// Whether more waits than the connection itself would let wait, and so it does not get to run. What finds
+    /// less waiting is for the connection to judge, which knows the policies of its channels.
+    fn is_overrun(&self, queued: usize) -> bool {
+        let options = &self.mount.options;
+        self.backlog() > options.max_backlog.saturating_mul(2) || queued > options.max_backlog_frames
     }
 
     /// Counts bytes that a channel of the connection holds back from the outbox.
     pub(crate) fn held(&self, bytes: usize) {
         self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that were held back and leave with the rest after all.
+    pub(crate) fn unheld(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are held back from the outbox.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// Counts bytes that a channel held back and took, or dropped.
@@ -234,7 +247,9 @@ impl Mailbox {
         }
         // An error stays in the broadcast, where the broadcaster looks for it.
         let frame = broadcast.frame(self.encoding).ok()?;
-        Some(Item::Fastlane { channel, frame: frame.clone() })
+        let has_policy = route.is_some_and(|route| route.slow_reader.is_some());
+        let delivery = has_policy.then(|| delivery.clone());
+        Some(Item::Fastlane { channel, frame: frame.clone(), delivery })
     }
 
     /// On a socket's id only `disconnect` has a meaning.
@@ -304,7 +319,7 @@ mod tests {
     #[test]
     fn what_finds_too_much_waiting_drops_it_all_and_says_so() {
         let mailbox = mailbox(10);
-        for _ in 0..3 {
+        for _ in 0..5 {
             mailbox.send(Item::Frame(Frame::text("123456")));
         }
         assert!(matches!(mailbox.drain(), Drained::Overflowed(_)));

@@ -51,6 +51,8 @@ const RECEIVED_BYTES: &str = "bennu_received_bytes_total";
 const SENT_FRAMES: &str = "bennu_sent_frames_total";
 const SENT_BYTES: &str = "bennu_sent_bytes_total";
 const DROPPED_FRAMES: &str = "bennu_dropped_frames_total";
+const SLOW_READERS: &str = "bennu_slow_readers_total";
+const DROPPED_BROADCASTS: &str = "bennu_dropped_broadcasts_total";
 const BROADCASTS: &str = "bennu_broadcasts_total";
 const BACKLOG_BYTES: &str = "bennu_backlog_bytes";
 const BACKLOG_MAX_BYTES: &str = "bennu_backlog_max_bytes";
@@ -162,7 +164,21 @@ pub const METRICS: &[Metric] = &[
         name: DROPPED_FRAMES,
         kind: MetricKind::Counter,
         labels: MOUNT,
-        description: "Messages that never left: those that waited for a client which read too slowly and was disconnected, and binary ones on long polling.",
+        description: "Messages that never left: those that waited for a client which read too slowly and was disconnected, those that a policy for slow readers dropped, and binary ones on long polling.",
+        telemetry: None,
+    },
+    Metric {
+        name: SLOW_READERS,
+        kind: MetricKind::Counter,
+        labels: &["mount", "channel", "policy"],
+        description: "How often a client fell so far behind that the channel's policy for slow readers was used, once until it has caught up; policy is disconnect, drop_oldest or keep_latest.",
+        telemetry: None,
+    },
+    Metric {
+        name: DROPPED_BROADCASTS,
+        kind: MetricKind::Counter,
+        labels: &["mount", "channel", "policy"],
+        description: "Broadcasts that such a policy dropped, older values of a key included, while the connection stayed open.",
         telemetry: None,
     },
     Metric {
@@ -232,11 +248,11 @@ pub(crate) struct MountMetrics {
 }
 
 impl MountMetrics {
-    pub(crate) fn new<'a>(mount: &str, patterns: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn new<'a>(mount: &str, routes: impl Iterator<Item = (&'a str, &'static str)>) -> Self {
         MountMetrics {
             websocket: TransportMetrics::new(mount, TransportKind::WebSocket),
             longpoll: TransportMetrics::new(mount, TransportKind::LongPoll),
-            routes: patterns.map(|pattern| RouteMetrics::new(mount, pattern)).collect(),
+            routes: routes.map(|(pattern, policy)| RouteMetrics::new(mount, pattern, policy)).collect(),
         }
     }
 
@@ -394,17 +410,22 @@ pub(crate) struct RouteMetrics {
     pub(crate) crashes_in_join: Counter,
     pub(crate) crashes_in_handler: Counter,
     pub(crate) crashes_in_terminate: Counter,
+    pub(crate) slow_readers: Counter,
+    pub(crate) dropped_broadcasts: Counter,
     join_seconds: Histogram,
     handle_in_seconds: Histogram,
 }
 
 impl RouteMetrics {
-    fn new(mount: &str, pattern: &str) -> Self {
+    fn new(mount: &str, pattern: &str, policy: &'static str) -> Self {
         let labels = [("mount", mount.to_owned()), ("channel", pattern.to_owned())];
         let joins = |result: &'static str| counter!(JOINS, "mount" => mount.to_owned(), "channel" => pattern.to_owned(), "result" => result);
         let crashes = |during: &'static str| counter!(CRASHES, "mount" => mount.to_owned(), "channel" => pattern.to_owned(), "during" => during);
         let recoveries = |result: &'static str| counter!(RECOVERIES, "mount" => mount.to_owned(), "channel" => pattern.to_owned(), "result" => result);
+        let slow = |name| counter!(name, "mount" => mount.to_owned(), "channel" => pattern.to_owned(), "policy" => policy);
         RouteMetrics {
+            slow_readers: slow(SLOW_READERS),
+            dropped_broadcasts: slow(DROPPED_BROADCASTS),
             recovered: recoveries("recovered"),
             not_recovered: recoveries("lost"),
             channels: gauge!(CHANNELS, &labels),

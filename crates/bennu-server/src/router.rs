@@ -13,6 +13,7 @@ use crate::channel::{Channel, JoinRefusal, JoinRequest};
 use crate::context::{Context, ContextCore};
 use crate::history::History;
 use crate::joined::{Active, AnyChannel};
+use crate::slow_reader::SlowReader;
 use crate::socket::{AnyAssigns, TransportKind};
 
 /// A value that a route hands to its channels.
@@ -21,9 +22,16 @@ pub(crate) type RouteValue = Arc<dyn Any + Send + Sync>;
 /// The channels of a socket, by topic pattern; the first pattern that matches serves.
 pub struct Channels<A> {
     pub(crate) routes: Vec<Route>,
-    /// Whether a history was given before there was a route for it.
-    pub(crate) history_without_route: bool,
+    /// An option that was given before there was a route for it.
+    pub(crate) stray: Option<Stray>,
     assigns: PhantomData<fn() -> A>,
+}
+
+/// What is said of the channel that was declared last.
+#[derive(Clone, Copy)]
+pub(crate) enum Stray {
+    History,
+    SlowReader,
 }
 
 /// One pattern and the channel behind it.
@@ -32,7 +40,22 @@ pub(crate) struct Route {
     pub(crate) intercept: &'static [&'static str],
     pub(crate) value: Option<RouteValue>,
     pub(crate) history: Option<Arc<History>>,
+    /// If a connection has to do anything for it; complete once the socket is mounted.
+    pub(crate) slow_reader: Option<Arc<SlowReader>>,
     pub(crate) start: fn(JoinStart) -> BoxFuture<'static, JoinOutcome>,
+}
+
+impl Route {
+    /// What it does about slow readers, in a word.
+    pub(crate) fn policy(&self) -> &'static str {
+        self.slow_reader.as_ref().map_or("disconnect", |policy| policy.as_str())
+    }
+
+    /// Whether a broadcast may never be dropped without a word: a client would be wrong for ever, or its history have a hole.
+    pub(crate) fn is_vital(&self, event: &str) -> bool {
+        let is_kept = self.history.as_ref().is_some_and(|history| history.keeps(event));
+        is_kept || event.starts_with("presence_") || event.starts_with("phx_")
+    }
 }
 
 /// What a route needs to try a join.
@@ -51,7 +74,7 @@ impl<A: Send + Sync + 'static> Channels<A> {
     /// No channels yet: every join is answered with `unmatched topic`.
     #[must_use]
     pub fn new() -> Self {
-        Channels { routes: Vec::new(), history_without_route: false, assigns: PhantomData }
+        Channels { routes: Vec::new(), stray: None, assigns: PhantomData }
     }
 
     /// Serves the topics that match `pattern`, such as `room:*` or `lobby`, with channel `C`.
@@ -90,14 +113,46 @@ impl<A: Send + Sync + 'static> Channels<A> {
     pub fn history(mut self, history: History) -> Self {
         match self.routes.last_mut() {
             Some(route) => route.history = Some(Arc::new(history)),
-            None => self.history_without_route = true,
+            None => self.stray = Some(Stray::History),
+        }
+        self
+    }
+
+    /// What happens to broadcasts of the channel that was declared last when a client does not read them; by default
+    /// its connection is closed with 1013. See [`SlowReader`].
+    ///
+    /// ```
+    /// # use bennu_server::{Channel, Channels, JoinRefusal, JoinRequest, Joined, SlowReader};
+    /// # struct CursorChannel;
+    /// # impl Channel for CursorChannel {
+    /// #     type Assigns = ();
+    /// #     async fn join(_: JoinRequest<()>) -> Result<Joined<Self>, JoinRefusal> {
+    /// #         Ok(Joined::new(CursorChannel))
+    /// #     }
+    /// # }
+    /// let cursors = SlowReader::drop_oldest().lossy();
+    /// let channels = Channels::new().channel::<CursorChannel>("cursors:*").slow_reader(cursors);
+    /// # drop(channels);
+    /// ```
+    #[must_use]
+    pub fn slow_reader(mut self, policy: SlowReader) -> Self {
+        match self.routes.last_mut() {
+            Some(route) => route.slow_reader = Some(Arc::new(policy)),
+            None => self.stray = Some(Stray::SlowReader),
         }
         self
     }
 
     fn route<C: Channel<Assigns = A>>(mut self, pattern: &str, value: Option<RouteValue>) -> Self {
         let pattern = pattern.to_owned();
-        self.routes.push(Route { pattern, intercept: C::INTERCEPT, value, history: None, start: start::<C> });
+        self.routes.push(Route {
+            pattern,
+            intercept: C::INTERCEPT,
+            value,
+            history: None,
+            slow_reader: None,
+            start: start::<C>,
+        });
         self
     }
 }

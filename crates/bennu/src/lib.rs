@@ -132,8 +132,8 @@ pub use bennu_server::{
     Compression, ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint, EndpointBuilder,
     Handled, HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined, LongPollOptions, Origin,
     OriginPattern, OriginPatternError, Param, Params, QueryError, Recovery, Refusal, RenewRequest, Renewed,
-    Reply, Revocation, Socket, SocketOptions, SocketRef, StopReason, TerminateReason, TransportKind,
-    UnknownEvent, Unready,
+    Reply, Revocation, SlowReader, Socket, SocketOptions, SocketRef, StopReason, TerminateReason,
+    TransportKind, UnknownEvent, Unready,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.
@@ -141,8 +141,8 @@ pub mod prelude {
     pub use crate::{
         AllowAnonymous, Channel, ChannelError, ChannelRef, Channels, CheckOrigin, ConnectRequest, Connected,
         Context, Endpoint, Handled, HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined, Payload,
-        Presence, PubSub, Refusal, RenewRequest, Renewed, Socket, SocketOptions, SocketRef, Status,
-        StopReason, TerminateReason, Topic, presence,
+        Presence, PubSub, Refusal, RenewRequest, Renewed, SlowReader, Socket, SocketOptions, SocketRef,
+        Status, StopReason, TerminateReason, Topic, presence,
         typed::{Answer, AnswerResult, ClientEvents, ServerEvents, Typed, TypedChannel, TypedContext},
     };
 }

@@ -267,6 +267,17 @@ impl ServerSession {
         self.end(channel, &Event::Error, &reason)
     }
 
+    /// Ends a channel whose client missed some of what was broadcast, because it read too slowly: `phx_error`,
+    /// after which clients rejoin.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when the join's ref has no form in JSON.
+    pub fn outpace(&mut self, channel: ChannelId) -> Result<(), SessionError> {
+        let reason = Payload::Json(br#"{"reason":"slow_reader"}"#.as_slice().into());
+        self.end(channel, &Event::Error, &reason)
+    }
+
     /// Answers a renewal; nothing is sent if the channel it came on has ended.
     ///
     /// # Errors

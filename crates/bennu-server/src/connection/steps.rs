@@ -207,7 +207,7 @@ impl Connection {
         Ok(())
     }
 
-    fn with_route(&mut self, channel: ChannelId, record: impl FnOnce(&RouteMetrics)) {
+    pub(super) fn with_route(&mut self, channel: ChannelId, record: impl FnOnce(&RouteMetrics)) {
         if let Some(route) = self.joined(channel).map(|joined| joined.route) {
             record(self.mount.metrics.route(route as usize));
         }
