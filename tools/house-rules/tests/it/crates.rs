@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sound-forge-audio", &[]),
     ("sound-forge", &["bennu", "sound-forge-audio"]),
     ("reference-server", &["bennu"]),
+    ("bennu-bench", &["bennu-protocol"]),
     ("chat", &["bennu"]),
     ("rooms", &["bennu"]),
     ("migration", &["bennu"]),

@@ -1,0 +1,170 @@
+//! Memory of connections and joins, at rest and after traffic.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Load, members};
+use crate::bench::Bench;
+use crate::figures::Figures;
+use crate::ledger::Ledger;
+use crate::options::seconds;
+use crate::phase;
+use crate::protocol::Purpose;
+use crate::publishing::{Pace, Publishing};
+use crate::topics::Topics;
+
+/// The message that shows who keeps the buffers of large ones, in bytes.
+const LARGE: usize = 16 * 1024;
+
+/// Heartbeats of each connection before the figures that follow heartbeats.
+const BEATS: usize = 3;
+
+/// How many connections, and with what.
+#[derive(Clone, Debug, Args, Serialize)]
+pub(crate) struct Conns {
+    /// How many connections.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connections: u32,
+    /// How many topics each joins.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    joins: u32,
+    /// Whether they join the same topics.
+    #[arg(long, value_enum, default_value_t = Sharing::Shared)]
+    topics: Sharing,
+    /// How long to hold them at rest at the end, with a heartbeat every 30 seconds.
+    #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
+    hold: f64,
+    /// How long the server may tidy up before its memory is read.
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    settle: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Sharing {
+    /// All join the same.
+    Shared,
+    /// Each joins its own.
+    Own,
+}
+
+impl Load for Conns {
+    fn purpose(&self) -> Purpose {
+        Purpose::Mixed
+    }
+
+    fn topics(&self) -> Topics {
+        match self.topics {
+            Sharing::Shared => Topics::Shared,
+            Sharing::Own => Topics::Own { process: 0 },
+        }
+    }
+
+    fn parameters(&self) -> Map<String, Value> {
+        members(self)
+    }
+
+    fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {
+        let mut memory = Memory::start(bench, self)?;
+        let (links, _) =
+            phase::open(&mut bench.client, self.connections as usize, bench.common.concurrency())?;
+        memory.per_connection(bench, "connected")?;
+        if bench.common.protocol.has_topics() {
+            bench.join(links.clone(), 1)?;
+            memory.per_connection(bench, "joined")?;
+        }
+        self.beat(bench, links.clone())?;
+        let before = memory.per_connection(bench, "after_heartbeats")?;
+        if self.joins > 1 {
+            bench.join(links.clone(), self.joins as usize - 1)?;
+            self.beat(bench, links.clone())?;
+            memory.per_further_join(bench, before)?;
+        }
+        bench.echo_once(links.clone(), bench.size())?;
+        if self.topics == Sharing::Shared {
+            self.broadcast(bench, links.clone())?;
+        }
+        memory.per_connection(bench, "after_traffic")?;
+        bench.echo_once(links.clone(), LARGE)?;
+        memory.per_connection(bench, "after_16k")?;
+        if self.hold > 0.0 {
+            phase::rest(&mut bench.client, seconds(self.hold))?;
+            memory.per_connection(bench, "after_hold")?;
+        }
+        bench.silence(links)?;
+        bench.client.close_all();
+        memory.total(bench, "resident_after_close_bytes")?;
+        Ok(memory.figures)
+    }
+}
+
+impl Conns {
+    fn beat(&self, bench: &mut Bench, links: Range<usize>) -> anyhow::Result<()> {
+        for _ in 0..BEATS {
+            phase::beat(&mut bench.client, links.clone(), bench.common.concurrency())?;
+        }
+        Ok(())
+    }
+
+    /// One message to all.
+    fn broadcast(&self, bench: &mut Bench, links: Range<usize>) -> anyhow::Result<()> {
+        let ledger = Ledger::new(links.len(), 1, bench.size());
+        let mut work = Publishing::new(ledger, links.len(), 1, Pace::Outstanding(1));
+        work.begin(Duration::from_millis(1));
+        Ok(bench.client.run(&mut work)?)
+    }
+}
+
+/// The server's memory, step by step.
+#[derive(Debug)]
+struct Memory<'a> {
+    conns: &'a Conns,
+    base: Option<u64>,
+    figures: Figures,
+}
+
+impl<'a> Memory<'a> {
+    fn start(bench: &mut Bench, conns: &'a Conns) -> anyhow::Result<Self> {
+        let mut memory = Self { conns, base: None, figures: Figures::default() };
+        memory.base = memory.total(bench, "base_bytes")?;
+        Ok(memory)
+    }
+
+    /// Notes what is resident when the server has had time to tidy up.
+    fn total(&mut self, bench: &mut Bench, name: &str) -> anyhow::Result<Option<u64>> {
+        phase::rest(&mut bench.client, seconds(self.conns.settle))?;
+        let resident = bench.server.resident()?;
+        if let Some(bytes) = resident {
+            self.figures.put(name, bytes as f64);
+        }
+        Ok(resident)
+    }
+
+    /// Notes by how much each connection made the server larger than it was at first.
+    fn per_connection(&mut self, bench: &mut Bench, when: &str) -> anyhow::Result<Option<u64>> {
+        let resident = self.total(bench, &format!("resident_{when}_bytes"))?;
+        if let Some((base, bytes)) = self.base.zip(resident) {
+            let each = share(base, bytes, u64::from(self.conns.connections));
+            self.figures.put(&format!("per_connection_{when}_bytes"), each);
+        }
+        Ok(resident)
+    }
+
+    fn per_further_join(&mut self, bench: &mut Bench, before: Option<u64>) -> anyhow::Result<()> {
+        let resident = self.total(bench, "resident_after_further_joins_bytes")?;
+        if let Some((before, bytes)) = before.zip(resident) {
+            let joins = u64::from(self.conns.connections) * u64::from(self.conns.joins - 1);
+            self.figures.put("per_further_join_bytes", share(before, bytes, joins));
+        }
+        Ok(())
+    }
+}
+
+/// How much each of `count` added; below zero if memory was given back.
+fn share(before: u64, after: u64, count: u64) -> f64 {
+    (after as f64 - before as f64) / count as f64
+}

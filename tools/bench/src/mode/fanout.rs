@@ -1,0 +1,76 @@
+//! Broadcasts to many subscribers of one topic.
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Load, members};
+use crate::bench::Bench;
+use crate::figures::Figures;
+use crate::ledger::Ledger;
+use crate::options::seconds;
+use crate::protocol::Purpose;
+use crate::publishing::{Pace, Publishing};
+use crate::topics::Topics;
+
+/// How much fan-out.
+#[derive(Clone, Debug, Args, Serialize)]
+pub(crate) struct Fanout {
+    /// How many connections subscribe.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    subscribers: u32,
+    /// How many of them publish.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    publishers: u32,
+    /// How many messages of each publisher may be on their way at a time: the next is sent when one has arrived everywhere.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    outstanding: u32,
+    /// Messages a second of all publishers together, whatever is on its way; as fast as they arrive when absent.
+    #[arg(long, value_name = "PER SECOND", conflicts_with = "outstanding")]
+    rate: Option<f64>,
+    /// How long to measure.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// How long to run before.
+    #[arg(long, default_value_t = 0.5)]
+    warmup: f64,
+}
+
+impl Load for Fanout {
+    fn purpose(&self) -> Purpose {
+        Purpose::Fanout
+    }
+
+    fn topics(&self) -> Topics {
+        Topics::Shared
+    }
+
+    fn parameters(&self) -> Map<String, Value> {
+        members(self)
+    }
+
+    fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {
+        let (subscribers, publishers) = (self.subscribers as usize, self.publishers as usize);
+        anyhow::ensure!(publishers <= subscribers, "publishers are subscribers too: there must be as many");
+        let links = bench.open_and_join(subscribers, 1)?;
+        let ledger = Ledger::new(subscribers, publishers, bench.size());
+        let pace = self.rate.map_or(Pace::Outstanding(self.outstanding as usize), Pace::every);
+        let mut work = Publishing::new(ledger, subscribers, publishers, pace);
+        work.begin(seconds(self.warmup));
+        bench.client.run(&mut work)?;
+        let window = bench.window()?;
+        let before = work.ledger.deliveries();
+        work.begin(seconds(self.seconds));
+        bench.client.run(&mut work)?;
+        let measured = window.close(&bench.server)?;
+        bench.silence(links)?;
+        let mut figures = Figures::default();
+        figures.costs("delivery", work.ledger.deliveries() - before, &measured);
+        figures.load(&measured);
+        figures.put("message_count", work.last.len() as f64);
+        figures.latency("first", &work.first);
+        figures.latency("last", &work.last);
+        bench.put_resident(&mut figures, "resident_bytes")?;
+        Ok(figures)
+    }
+}
