@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bennu::prelude::*;
-use bennu::{CheckOrigin, LongPollOptions, Params};
+use bennu::{CheckOrigin, Compression, LongPollOptions, Params};
 use http::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endp
     let plain =
         options.socket().check_origin(origin.clone()).error_handler(too_many_requests).longpoll(polling);
     let auth = plain.clone().auth_token(true);
-    let idle = plain.clone().timeout(Duration::from_millis(500));
+    let idle = plain.clone().timeout(Duration::from_millis(500)).compression(Compression::default());
     let endpoint = options
         .endpoint(pubsub)?
         .socket("/socket", socket(), channels(), plain)

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bennu::prelude::*;
-use bennu::{CheckOrigin, LongPollOptions};
+use bennu::{CheckOrigin, Compression, LongPollOptions};
 use serde_json::{Value, json};
 
 use crate::options::Options;
@@ -15,6 +15,7 @@ pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endp
         .socket()
         .check_origin(CheckOrigin::Any)
         .auth_token(true)
+        .compression(Compression::default())
         .longpoll(LongPollOptions::new().window(POLL_WINDOW));
     Ok(options.endpoint(pubsub)?.socket("/socket", ClientsSocket { presence }, channels, socket).build()?)
 }

@@ -13,7 +13,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use bennu::prelude::*;
-use bennu::{JoinRefRule, LongPollOptions, Params, Serializer};
+use bennu::{Compression, JoinRefRule, LongPollOptions, Params, Serializer};
 use http::{HeaderValue, StatusCode, header};
 
 use self::presence::PresenceChannel;
@@ -32,6 +32,7 @@ pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endp
     );
     let auth = plain.clone().auth_token(true);
     let err = websocket.clone().subprotocols(["ref.v1"]).error_handler(too_many_requests);
+    let err = err.compression(Compression::default());
     let v2only = websocket.serializers([Serializer::V2]);
     let endpoint = options
         .endpoint(pubsub)?

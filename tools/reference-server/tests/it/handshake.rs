@@ -1,4 +1,4 @@
-//! Checks 1 to 32: HTTP and the handshake.
+//! Checks 1 to 33: HTTP and the handshake.
 
 use serde_json::{Value, json};
 
@@ -243,6 +243,35 @@ fn check_032_numbers_in_brackets_make_a_map() {
     let mut client = Client::connect("/socket/websocket?p[0][a]=1&p[1][a]=2&vsn=2.0.0");
     let params = json!({"p": {"0": {"a": "1"}, "1": {"a": "2"}}, "vsn": "2.0.0"});
     assert_eq!(info(&mut client)["params"], params);
+}
+
+#[test]
+fn check_033_compression_is_accepted_where_it_is_on_and_understood() {
+    let offer = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
+    let (response, mut client) = connected("/idle/1/websocket?vsn=2.0.0", &[offer]);
+    let answer = response.header("sec-websocket-extensions").expect("the extension is accepted");
+    assert!(answer.starts_with("permessage-deflate"), "{answer}");
+    client.wire.take_compressed();
+    let long = json!({"text": "so long ".repeat(1_000)});
+    let send = |client: &mut Client, message: Value| {
+        let payload = wire::deflated(message.to_string().as_bytes());
+        client.wire.write(&wire::frame_with(0x80 | wire::RSV1 | wire::TEXT, true, &payload));
+    };
+    send(&mut client, json!(["1", "1", "room:a", "phx_join", {}]));
+    client.expect(ok("1", "1", "room:a", json!({})));
+    assert_eq!(client.wire.compressed_messages(), 0, "a short reply is not compressed");
+    send(&mut client, json!(["1", "2", "room:a", "echo", long]));
+    client.expect(ok("1", "2", "room:a", long.clone()));
+    send(&mut client, json!(["1", "3", "room:a", "push", long]));
+    client.expect(json!(["1", null, "room:a", "pushed", long]));
+    send(&mut client, json!(["1", "4", "room:a", "bcast", long]));
+    client.expect(json!([null, null, "room:a", "msg", long]));
+    client.expect(ok("1", "4", "room:a", json!({})));
+    assert_eq!(client.wire.compressed_messages(), 3, "the long ones are");
+
+    let (response, mut client) = connected(V2, &[offer]);
+    assert_eq!(response.header("sec-websocket-extensions"), None);
+    client.expect_alive();
 }
 
 #[test]

@@ -41,6 +41,11 @@ fn phoenix_1_8_16_falls_back_to_polling_when_the_websocket_is_refused() {
 }
 
 #[test]
+fn phoenix_1_8_16_speaks_compressed_over_ws() {
+    run_script("compression.mjs", "phoenix-1.8", "1.8.16", clients());
+}
+
+#[test]
 fn phoenix_1_7_23_falls_back_to_polling_when_the_websocket_is_refused() {
     run_script("fallback.mjs", "phoenix-1.7", "1.7.23", clients());
 }

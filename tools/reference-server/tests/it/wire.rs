@@ -18,6 +18,10 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
+/// The bit of a compressed message (RFC 7692), and what ends it before it travels.
+pub(crate) const RSV1: u8 = 0x40;
+const FLUSH_TAIL: &[u8] = &[0, 0, 0xff, 0xff];
+
 /// The four headers that ask for an upgrade.
 pub(crate) const UPGRADE: [(&str, &str); 4] = [
     ("Connection", "Upgrade"),
@@ -94,6 +98,8 @@ pub(crate) struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
     was_reset: bool,
+    /// How many compressed messages came, where they may.
+    compressed: Option<u32>,
 }
 
 impl Wire {
@@ -101,7 +107,7 @@ impl Wire {
         let stream = TcpStream::connect(address).expect("the server accepts connections");
         stream.set_nodelay(true).expect("a fresh socket takes options");
         stream.set_write_timeout(Some(PATIENCE)).expect("a fresh socket takes options");
-        Wire { stream, unread: Vec::new(), was_reset: false }
+        Wire { stream, unread: Vec::new(), was_reset: false, compressed: None }
     }
 
     pub(crate) fn write_request(
@@ -167,6 +173,16 @@ impl Wire {
         self.was_reset
     }
 
+    /// From now on messages may come compressed.
+    pub(crate) fn take_compressed(&mut self) {
+        self.compressed = Some(0);
+    }
+
+    /// How many compressed messages came.
+    pub(crate) fn compressed_messages(&self) -> u32 {
+        self.compressed.unwrap_or_default()
+    }
+
     /// From now on a write that makes no progress for so long fails.
     pub(crate) fn give_up_writing_after(&self, patience: Duration) {
         self.stream.set_write_timeout(Some(patience)).expect("the timeout is not zero");
@@ -181,7 +197,9 @@ impl Wire {
     pub(crate) fn receive_within(&mut self, patience: Duration) -> Option<Received> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some((received, length)) = parse(&self.unread) {
+            if let Some((received, length)) = parse(&self.unread, self.compressed.is_some()) {
+                let is_compressed = self.unread[0] & RSV1 != 0;
+                self.compressed.iter_mut().for_each(|count| *count += u32::from(is_compressed));
                 self.unread.drain(..length);
                 return Some(received);
             }
@@ -280,10 +298,32 @@ pub(crate) fn close_body(code: u16, reason: &str) -> Vec<u8> {
     [&code.to_be_bytes(), reason.as_bytes()].concat()
 }
 
+/// The payload of a compressed message, all by itself.
+pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
+    let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut bytes = Vec::with_capacity(payload.len() + 100);
+    compress.compress_vec(payload, &mut bytes, flate2::FlushCompress::Sync).expect("memory compresses");
+    bytes.strip_suffix(FLUSH_TAIL).expect("a flush ends in an empty block").to_vec()
+}
+
+fn inflated(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 << 20);
+    let payload = [payload, FLUSH_TAIL].concat();
+    let mut decompress = flate2::Decompress::new(false);
+    decompress.decompress_vec(&payload, &mut bytes, flate2::FlushDecompress::Sync).expect("it is deflate");
+    assert_eq!(decompress.total_in() as usize, payload.len(), "a message fits into the room");
+    bytes
+}
+
 /// Takes the first server frame apart, and says how many bytes it had.
-fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
+fn parse(bytes: &[u8], inflates: bool) -> Option<(Received, usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
-    assert_eq!(first & 0xf0, 0x80, "the server sends whole messages without extension bits");
+    let extension = if inflates { RSV1 } else { 0 };
+    assert_eq!(
+        first & 0xf0 & !extension,
+        0x80,
+        "the server sends whole messages without other extension bits"
+    );
     assert_eq!(second & 0x80, 0, "a server never masks");
     let (length, rest) = match second {
         127 => rest.split_first_chunk().map(|(size, rest)| (u64::from_be_bytes(*size) as usize, rest))?,
@@ -292,6 +332,7 @@ fn parse(bytes: &[u8]) -> Option<(Received, usize)> {
     };
     let payload = rest.get(..length)?;
     let total = bytes.len() - rest.len() + length;
+    let payload = if first & RSV1 != 0 { &inflated(payload)[..] } else { payload };
     let received = match first & 0x0f {
         TEXT => Received::Text(String::from_utf8(payload.to_vec()).expect("text frames are UTF-8")),
         BINARY => Received::Binary(payload.to_vec()),

@@ -59,7 +59,7 @@ fn a_difference_differs_and_leaves_out_nothing_of_the_client() {
 fn recorded(ours: &Ours) -> Option<u32> {
     match ours {
         Ours::Recorded(number) => Some(*number),
-        Ours::Without(..) | Ours::Text(..) | Ours::Close(..) | Ours::Fin(..) | Ours::Response(_) => None,
+        Ours::With(..) | Ours::Text(..) | Ours::Close(..) | Ours::Fin(..) | Ours::Response(_) => None,
     }
 }
 

@@ -39,8 +39,6 @@ pub(crate) enum Pace {
 struct Step {
     name: String,
     event: Event,
-    /// A header that our response lacks on purpose.
-    without_header: Option<&'static str>,
 }
 
 /// A conversation under way.
@@ -134,7 +132,7 @@ fn steps(recording: &Recording) -> Vec<Step> {
     for event in &recording.events {
         let Some(place) = accepted::at(&recording.file, event.number) else {
             let name = format!("event {}", event.number);
-            steps.push(Step { name, event: event.clone(), without_header: None });
+            steps.push(Step { name, event: event.clone() });
             continue;
         };
         if event.number != *place.events.start() {
@@ -142,32 +140,38 @@ fn steps(recording: &Recording) -> Vec<Step> {
         }
         let name = format!("events {:?}, which differ on purpose", place.events);
         for ours in place.ours {
-            let (event, without_header) = instead(recording, event, ours);
-            steps.push(Step { name: format!("{name}: {ours:?}"), event, without_header });
+            let event = instead(recording, event, ours);
+            steps.push(Step { name: format!("{name}: {ours:?}"), event });
         }
     }
     steps
 }
 
-fn instead(recording: &Recording, first: &Event, ours: &Ours) -> (Event, Option<&'static str>) {
+fn instead(recording: &Recording, first: &Event, ours: &Ours) -> Event {
     let event = |connection: &str, received| {
         let (number, at, connection) = (first.number, first.at, connection.to_owned());
         Event { number, at, connection, act: Act::Received(received) }
     };
     let recorded = |number: u32| recording.events[number as usize - 1].clone();
     match *ours {
-        Ours::Recorded(number) => (recorded(number), None),
-        Ours::Without(number, header) => (recorded(number), Some(header)),
-        Ours::Text(connection, text) => (event(connection, Received::Text(text.to_owned())), None),
-        Ours::Close(connection, code) => {
-            (event(connection, Received::Close(Some(code), String::new())), None)
+        Ours::Recorded(number) => recorded(number),
+        Ours::With(number, (name, value)) => {
+            let mut event = recorded(number);
+            if let Act::Received(Received::Response { headers, .. }) = &mut event.act {
+                headers
+                    .iter_mut()
+                    .filter(|(other, _)| other == name)
+                    .for_each(|(_, old)| *old = value.to_owned());
+            }
+            event
         }
-        Ours::Fin(connection) => (event(connection, Received::Fin), None),
+        Ours::Text(connection, text) => event(connection, Received::Text(text.to_owned())),
+        Ours::Close(connection, code) => event(connection, Received::Close(Some(code), String::new())),
+        Ours::Fin(connection) => event(connection, Received::Fin),
         Ours::Response(accepted::Response { status, headers, body }) => {
             let headers =
                 headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let response = Received::Response { status: *status, headers, body: (*body).to_owned() };
-            (event("", response), None)
+            event("", Received::Response { status: *status, headers, body: (*body).to_owned() })
         }
     }
 }
@@ -217,7 +221,7 @@ impl Replay {
     fn step(&mut self, step: &Step) -> Verdict {
         let event = &step.event;
         match &event.act {
-            Act::Received(received) => self.receive(&event.connection, received, step.without_header),
+            Act::Received(received) => self.receive(&event.connection, received),
             Act::Sent(sent) => self.send(&event.connection, sent),
             Act::Note(text) => self.act(text),
         }
@@ -318,16 +322,14 @@ impl Replay {
         Ok(format!("{head}\r\n{body}").into_bytes())
     }
 
-    fn receive(&mut self, name: &str, expected: &Received, without_header: Option<&str>) -> Verdict {
+    fn receive(&mut self, name: &str, expected: &Received) -> Verdict {
         let Received::Response { status, headers, body } = expected else {
             return self.receive_frame(name, expected);
         };
         let connection = self.connection(name)?;
         let got = connection.wire.read_response(&connection.method);
         connection.is_open = got.status == 101;
-        let mut headers = headers.clone();
-        headers.retain(|(header, _)| without_header != Some(header.as_str()));
-        let verdict = self.bindings.compare_response(*status, &headers, body, &got);
+        let verdict = self.bindings.compare_response(*status, headers, body, &got);
         verdict.map_err(|error| format!("{error}; got {got:?}"))
     }
 
