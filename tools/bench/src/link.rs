@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bennu_protocol::websocket::{Decoder, FrameHeader, Item, Limits, Opcode, ProtocolViolation, Role};
+use bennu_protocol::websocket::{
+    Decoder, Extension, FrameHeader, Item, Limits, Opcode, ProtocolViolation, Role,
+};
 use mio::net::TcpStream;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -183,7 +185,8 @@ impl Link {
         if !self.decoder.is_idle() {
             return Ok(None);
         }
-        let Some(header) = FrameHeader::parse(input).map_err(|cause| self.framing(cause))? else {
+        let Some(header) = FrameHeader::parse(input, Extension::None).map_err(|cause| self.framing(cause))?
+        else {
             return Ok(None);
         };
         let start = header.encoded_len();
