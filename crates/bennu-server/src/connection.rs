@@ -1,5 +1,6 @@
 //! One client: drives its session and its channels, whatever carries its frames.
 
+mod channels;
 mod credentials;
 mod lane;
 mod outbox;
@@ -11,21 +12,22 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bennu_protocol::websocket::close;
-use bennu_protocol::{ChannelId, Frame, Payload, ServerSession, SessionError, SessionEvent, Topic};
+use bennu_protocol::{ChannelId, Frame, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic};
 
+use self::channels::Channels;
 use self::outbox::Outbox;
-use self::steps::Ending;
+use self::steps::{Ended, Ending};
 use crate::channel::TerminateReason;
-use crate::context::{Address, ContextCore};
+use crate::context::Client;
 use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::history::Following;
-use crate::joined::{Input, Joined, Step, Waiting, discard};
+use crate::joined::{Contexts, Input, Joined, Step, Waiting, discard};
 use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN};
 use crate::metrics::{Cause, TransportMetrics};
 use crate::mount::Mount;
 use crate::router::JoinStart;
-use crate::socket::{AnyAssigns, AnyConnected, Refusal, TransportKind};
+use crate::socket::{AnyConnected, Refusal, TransportKind};
 
 /// Bytes of client messages that may wait for handlers before nothing more is read.
 const MAX_WAITING: usize = 256 * 1024;
@@ -40,7 +42,7 @@ const STEPS_PER_TURN: u32 = 256;
 /// waker is woken, and takes frames out until there are none.
 pub(crate) struct Connection {
     session: ServerSession,
-    channels: Vec<Option<Joined>>,
+    channels: Channels,
     /// Ends of channels that wait for something.
     ending: Vec<Ending>,
     outbox: Outbox,
@@ -56,8 +58,7 @@ pub(crate) struct Connection {
     mailbox: Arc<Mailbox>,
     mount: Arc<Mount>,
     endpoint: Endpoint,
-    assigns: AnyAssigns,
-    socket_id: Option<Topic>,
+    client: Arc<Client>,
     transport: TransportKind,
     /// Only if they expire.
     credentials: Option<Box<Credentials>>,
@@ -97,9 +98,16 @@ impl Connection {
         let credentials = start.admit().inspect_err(|_| start.unsubscribe(&mailbox))?;
         start.endpoint.connections().register(&mailbox);
         start.mount.metrics.transport(start.transport).connections.increment(1);
+        let client = Arc::new(Client {
+            mailbox: mailbox.clone(),
+            endpoint: start.endpoint.clone(),
+            encoding: start.session.encoding(),
+            assigns: start.connected.assigns,
+            socket_id: start.connected.id,
+        });
         Ok(Connection {
             session: start.session,
-            channels: Vec::new(),
+            channels: Channels::default(),
             ending: Vec::new(),
             outbox: Outbox::default(),
             unsent: 0,
@@ -107,11 +115,10 @@ impl Connection {
             cause: Cause::Gone,
             draining: false,
             steps_left: STEPS_PER_TURN,
+            client,
             mailbox,
             mount: start.mount,
             endpoint: start.endpoint,
-            assigns: start.connected.assigns,
-            socket_id: start.connected.id,
             transport: start.transport,
             credentials,
         })
@@ -157,8 +164,8 @@ impl Connection {
         loop {
             let mut progress = self.drain_mailbox();
             progress |= self.end_lost_channels(cx);
-            for index in 0..self.channels.len() {
-                progress |= self.run_channel(index, cx);
+            for place in self.channels.take_active() {
+                progress |= self.run_channel(place as usize, None, cx);
             }
             progress |= self.process_events(cx);
             progress |= self.run_renewal(cx);
@@ -208,7 +215,7 @@ impl Connection {
 
     /// Whether more should be read: not while replies, messages or ends pile up.
     pub(crate) fn wants_input(&self) -> bool {
-        let waiting = self.channels.iter().flatten().map(Joined::waiting_bytes).sum::<usize>();
+        let waiting = self.channels.active().map(Joined::waiting_bytes).sum::<usize>();
         let waiting = waiting + self.waiting_beside_channels();
         // A client that joins and leaves would have as many wait to end as it likes.
         let room_to_end = self.ending.len() < self.mount.options.max_channels.max(1);
@@ -219,7 +226,7 @@ impl Connection {
     fn has_handled_all(&self) -> bool {
         let is_renewing = self.credentials.as_ref().is_some_and(|credentials| credentials.is_renewing());
         let waits = is_renewing || self.waiting_beside_channels() > 0;
-        !waits && self.channels.iter().flatten().all(Joined::is_at_rest)
+        !waits && self.channels.active().all(Joined::is_at_rest)
     }
 
     fn waiting_beside_channels(&self) -> usize {
@@ -252,18 +259,20 @@ impl Connection {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for index in 0..self.channels.len() {
-            let Some(mut joined) = self.channels[index].take() else { continue };
+        let reason = if self.draining { TerminateReason::Draining } else { TerminateReason::Closed };
+        for channel in self.channels.ids().collect::<Vec<_>>() {
+            let Connection { channels, session, client, .. } = self;
+            let Some(joined) = channels.get_mut(channel) else { continue };
             joined.clear_waiting();
-            if joined.is_busy() && matches!(joined.step(cx), Step::Pending) {
-                self.channels[index] = Some(joined);
+            let contexts = Contexts { client, session, channel };
+            if joined.is_running() && matches!(joined.step(&contexts, cx), Step::Pending) {
                 continue;
             }
-            let reason = if self.draining { TerminateReason::Draining } else { TerminateReason::Closed };
-            self.terminate(joined, reason, cx);
+            let ended = self.remove(channel);
+            self.terminate(ended, reason.clone(), cx);
         }
         self.poll_endings(cx);
-        match self.ending.is_empty() && self.channels.iter().all(Option::is_none) {
+        match self.ending.is_empty() && self.channels.ids().next().is_none() {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
@@ -277,20 +286,17 @@ impl Connection {
             match event {
                 SessionEvent::Join { channel, route, topic, payload } => {
                     self.start_join(channel, route, topic, payload);
-                    self.run_channel(channel.index as usize, cx);
+                    self.run_channel(channel.index as usize, None, cx);
                 }
                 SessionEvent::Message { channel, event, payload, reference } => {
-                    self.enqueue(channel, Waiting::Input(Input::In { event, payload, reference }));
-                    self.run_channel(channel.index as usize, cx);
+                    self.hand(channel, Waiting::Input(Input::In { event, payload, reference }), cx);
                 }
                 SessionEvent::Leave { channel, reference } => {
-                    self.enqueue(channel, Waiting::Leave { reference });
-                    self.run_channel(channel.index as usize, cx);
+                    self.hand(channel, Waiting::Leave { reference }, cx);
                 }
-                SessionEvent::Replaced { channel, .. } => {
-                    if let Some(joined) = self.remove(channel.index as usize) {
-                        self.terminate(joined, TerminateReason::Replaced, cx);
-                    }
+                SessionEvent::Replaced { channel, topic, join_ref } => {
+                    let ended = self.remove_named(channel, topic, join_ref);
+                    self.terminate(ended, TerminateReason::Replaced, cx);
                 }
                 SessionEvent::Renew { renewal, payload } => self.ask_to_renew(renewal, &payload),
                 SessionEvent::Idle => {
@@ -304,31 +310,25 @@ impl Connection {
 
     fn start_join(&mut self, channel: ChannelId, route_index: usize, topic: Topic, payload: Payload) {
         let Some(route) = self.mount.routes.get(route_index) else { return };
-        let address = Address {
-            mailbox: self.mailbox.clone(),
-            channel,
-            encoding: self.session.encoding(),
-            topic: topic.clone(),
-            join_ref: self.session.join_ref(channel),
-        };
-        let core = ContextCore {
-            address,
-            endpoint: self.endpoint.clone(),
-            route: route_index,
-            socket_id: self.socket_id.clone(),
-            reference: None,
-            subscribed: false,
-            subscriptions: Vec::new(),
-            history: route.history.as_ref().map(|_| Following::new(&payload)),
-        };
+        let history = route.history.as_ref().map(|_| Following::new(&payload));
+        let (client, transport) = (self.client.clone(), self.transport);
         let prefix = self.mount.prefixes[route_index];
-        let (assigns, transport) = (self.assigns.clone(), self.transport);
-        let join = (route.start)(JoinStart { core, prefix, payload, assigns, transport });
-        let index = channel.index as usize;
-        if self.channels.len() <= index {
-            self.channels.resize_with(index + 1, || None);
-        }
-        self.channels[index] = Some(Joined::new(channel.generation, route_index as u32, topic, join));
+        let start = JoinStart { client, topic, route: route_index, prefix, payload, transport };
+        // Subscriptions name a route with 16 bits as well.
+        let joined = Joined::new(channel.generation, route_index as u16, (route.start)(start), history);
+        self.channels.insert(channel, joined);
+    }
+
+    /// Gives a channel what the client sent: at once, unless something is in front of it.
+    fn hand(&mut self, channel: ChannelId, waiting: Waiting, cx: &mut Context<'_>) {
+        let is_idle = self.joined(channel).is_some_and(|joined| joined.is_idle());
+        match is_idle && self.steps_left > 0 {
+            true => self.run_channel(channel.index as usize, Some(waiting), cx),
+            false => {
+                self.enqueue(channel, waiting);
+                self.run_channel(channel.index as usize, None, cx)
+            }
+        };
     }
 
     fn enqueue(&mut self, channel: ChannelId, waiting: Waiting) {
@@ -337,6 +337,7 @@ impl Connection {
             joined.push(waiting);
             let held = joined.backlog_bytes() - before;
             self.mailbox.held(held);
+            self.channels.activate(channel.index as usize);
         }
     }
 
@@ -432,15 +433,22 @@ impl Connection {
     }
 
     fn joined(&mut self, channel: ChannelId) -> Option<&mut Joined> {
-        let joined = self.channels.get_mut(channel.index as usize)?.as_mut()?;
-        (joined.generation == channel.generation).then_some(joined)
+        self.channels.get_mut(channel)
     }
 
-    fn remove(&mut self, index: usize) -> Option<Joined> {
-        let mut joined = self.channels.get_mut(index)?.take()?;
+    /// Takes a channel out of the table.
+    fn remove(&mut self, channel: ChannelId) -> Option<Ended> {
+        let (topic, join_ref) = self.session.names(channel)?;
+        self.remove_named(channel, topic.clone(), join_ref)
+    }
+
+    /// Takes a channel out that the session knows no more.
+    fn remove_named(&mut self, channel: ChannelId, topic: Topic, join_ref: Option<Ref>) -> Option<Ended> {
+        let mut joined = self.channels.remove(channel)?;
         self.mailbox.released(joined.backlog_bytes());
         joined.clear_waiting();
-        Some(joined)
+        let core = joined.core(self.client.clone(), channel, topic, join_ref);
+        Some(Ended { joined, core })
     }
 }
 
@@ -451,11 +459,13 @@ impl Drop for Connection {
         metrics.disconnect(self.cause);
         tracing::info!(connection = self.mailbox.id.owner(), cause = self.cause.as_str(), "disconnected");
         self.mailbox.close();
-        if let Some(id) = &self.socket_id {
+        if let Some(id) = &self.client.socket_id {
             let token = self.mailbox.id.with_token(SOCKET_TOKEN);
             self.endpoint.pubsub().remove_subscriber(id, token);
         }
         self.endpoint.connections().unregister(&self.mailbox);
-        self.channels.drain(..).for_each(discard);
+        for channel in self.channels.ids().collect::<Vec<_>>() {
+            discard(self.remove(channel));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A channel's way to the outside.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bennu_protocol::{Broadcast, ChannelId, EncodeError, Encoding, IntoPayload, Payload, Ref, Status, Topic};
@@ -12,6 +13,7 @@ use crate::info::Info;
 use crate::mailbox::{Item, Mailbox, Subscription};
 use crate::metrics::RouteMetrics;
 use crate::router::Route;
+use crate::socket::AnyAssigns;
 
 /// What a channel's handlers act through: its client, its topic, its endpoint.
 ///
@@ -23,68 +25,94 @@ use crate::router::Route;
 #[doc(alias = "socket")]
 pub struct Context<A> {
     pub(crate) core: ContextCore,
-    assigns: Arc<A>,
+    assigns: PhantomData<fn() -> A>,
 }
 
-/// The part of a [`Context`] that does not know the assigns.
+/// The part of a [`Context`] that does not know the type of the assigns. It is put together for
+/// each handler and taken apart after it, so that an idle channel keeps none of it.
 pub(crate) struct ContextCore {
-    pub(crate) address: Address,
-    pub(crate) endpoint: Endpoint,
+    pub(crate) client: Arc<Client>,
+    pub(crate) channel: ChannelId,
+    pub(crate) topic: Topic,
+    pub(crate) join_ref: Option<Ref>,
     pub(crate) route: usize,
-    pub(crate) socket_id: Option<Topic>,
     /// Ref of the message that is being handled.
     pub(crate) reference: Option<Ref>,
+    pub(crate) kept: Kept,
+}
+
+/// What all channels of a connection share.
+pub(crate) struct Client {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) encoding: Encoding,
+    pub(crate) assigns: AnyAssigns,
+    pub(crate) socket_id: Option<Topic>,
+}
+
+/// What a channel keeps of its context between handlers.
+#[derive(Default)]
+pub(crate) struct Kept {
     /// Whether the own topic is subscribed to.
     pub(crate) subscribed: bool,
+    /// `None` for most channels.
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+/// What few channels have.
+#[derive(Default)]
+pub(crate) struct Extras {
     /// Topics beside the own one.
     pub(crate) subscriptions: Vec<Topic>,
     /// If the route keeps a history.
-    pub(crate) history: Option<Box<Following>>,
+    pub(crate) history: Option<Following>,
 }
 
-/// Where a channel lives and how its client is spoken to.
+/// Where a channel lives and how its client is spoken to, for other tasks.
 #[derive(Clone)]
-pub(crate) struct Address {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) channel: ChannelId,
-    pub(crate) encoding: Encoding,
-    pub(crate) topic: Topic,
-    pub(crate) join_ref: Option<Ref>,
+struct Address {
+    mailbox: Arc<Mailbox>,
+    channel: ChannelId,
+    encoding: Encoding,
+    topic: Topic,
+    join_ref: Option<Ref>,
 }
 
-impl<A> Context<A> {
-    pub(crate) fn new(core: ContextCore, assigns: Arc<A>) -> Self {
-        Context { core, assigns }
+impl<A: 'static> Context<A> {
+    /// The connection's assigns must be an `A`.
+    pub(crate) fn new(core: ContextCore) -> Self {
+        Context { core, assigns: PhantomData }
     }
 
     /// The topic that was joined.
     #[must_use]
     pub fn topic(&self) -> &Topic {
-        &self.core.address.topic
+        &self.core.topic
     }
 
     /// What the client uses to name this join: its `join_ref` or, where that was null, its ref.
     #[must_use]
     pub fn join_ref(&self) -> Option<&Ref> {
-        self.core.address.join_ref.as_ref()
+        self.core.join_ref.as_ref()
     }
 
     /// What the socket's `connect` put there.
     #[must_use]
     pub fn assigns(&self) -> &A {
-        &self.assigns
+        let assigns = self.core.client.assigns.downcast_ref();
+        assigns.expect("the mount's socket and channels have the same assigns")
     }
 
     /// The endpoint, to broadcast to other topics or to disconnect somebody.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
-        &self.core.endpoint
+        &self.core.client.endpoint
     }
 
     /// The endpoint's PubSub.
     #[must_use]
     pub fn pubsub(&self) -> &PubSub {
-        self.core.endpoint.pubsub()
+        self.core.client.endpoint.pubsub()
     }
 
     /// What the route carries, if it is a `T`.
@@ -97,19 +125,19 @@ impl<A> Context<A> {
     /// with a [`History`](crate::History), `after_join` can spare one that recovered the state from the start.
     #[must_use]
     pub fn recovery(&self) -> Recovery {
-        self.core.history.as_ref().map_or(Recovery::NotAsked, |history| history.recovery())
+        self.core.history().map_or(Recovery::NotAsked, Following::recovery)
     }
 
     /// The id that the socket's `connect` gave the connection.
     #[must_use]
     pub fn socket_id(&self) -> Option<&Topic> {
-        self.core.socket_id.as_ref()
+        self.core.client.socket_id.as_ref()
     }
 
     /// A number that no other connection of this process has.
     #[must_use]
     pub fn connection_id(&self) -> u64 {
-        self.core.address.mailbox.id.owner()
+        self.core.mailbox().id.owner()
     }
 
     /// Sends an event to this client alone.
@@ -119,9 +147,10 @@ impl<A> Context<A> {
     /// [`EncodeError`] when the client's protocol version cannot carry the payload:
     /// version 2 carries JSON objects and bytes, version 1 any JSON.
     pub fn push(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
-        let Address { encoding, topic, join_ref, mailbox, .. } = &self.core.address;
-        let frame = encoding.encode_push(join_ref.as_ref(), topic, event, &payload.into_payload()?)?;
-        mailbox.send(Item::Frame(frame));
+        let ContextCore { client, topic, join_ref, .. } = &self.core;
+        let payload = payload.into_payload()?;
+        let frame = client.encoding.encode_push(join_ref.as_ref(), topic, event, &payload)?;
+        client.mailbox.send(Item::Frame(frame));
         Ok(())
     }
 
@@ -133,7 +162,7 @@ impl<A> Context<A> {
     /// payload. Subscribers of other versions have got it then.
     #[doc(alias = "broadcast!")]
     pub fn broadcast(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
-        self.core.endpoint.broadcast(self.topic(), event, payload)
+        self.core.client.endpoint.broadcast(self.topic(), event, payload)
     }
 
     /// Sends an event to every subscriber of the topic but this client.
@@ -153,7 +182,15 @@ impl<A> Context<A> {
     #[must_use]
     pub fn socket_ref(&self) -> Option<SocketRef> {
         let reference = self.core.reference.clone()?;
-        Some(SocketRef { address: self.core.address.clone(), reference })
+        let ContextCore { client, channel, topic, join_ref, .. } = &self.core;
+        let address = Address {
+            mailbox: client.mailbox.clone(),
+            channel: *channel,
+            encoding: client.encoding,
+            topic: topic.clone(),
+            join_ref: join_ref.clone(),
+        };
+        Some(SocketRef { address, reference })
     }
 
     /// A handle with which any task can send to this channel's `handle_info`.
@@ -161,41 +198,61 @@ impl<A> Context<A> {
     #[doc(alias = "channel_pid")]
     #[doc(alias = "self()")]
     pub fn handle(&self) -> ChannelRef {
-        let Address { mailbox, channel, .. } = &self.core.address;
-        ChannelRef { mailbox: mailbox.clone(), channel: *channel }
+        ChannelRef { mailbox: self.core.mailbox().clone(), channel: self.core.channel }
     }
 
     /// Receives in `handle_info` what is broadcast to another topic, until the
     /// channel ends. A second call for the same topic changes nothing.
     pub fn subscribe(&mut self, topic: impl Into<Topic>) {
         let topic = topic.into();
-        if topic == *self.topic() || self.core.subscriptions.contains(&topic) {
+        if topic == *self.topic() || self.core.subscriptions().contains(&topic) {
             return;
         }
-        self.core.address.mailbox.subscribe(&topic, self.core.info_subscription());
-        self.core.subscriptions.push(topic);
+        self.core.mailbox().subscribe(&topic, self.core.info_subscription());
+        self.core.kept.extras.get_or_insert_default().subscriptions.push(topic);
     }
 
     /// Ends what [`subscribe`](Self::subscribe) began.
     pub fn unsubscribe(&mut self, topic: &str) {
-        self.core.subscriptions.retain(|subscribed| **subscribed != *topic);
-        self.core.address.mailbox.unsubscribe(topic, self.core.info_subscription());
+        if let Some(extras) = &mut self.core.kept.extras {
+            extras.subscriptions.retain(|subscribed| **subscribed != *topic);
+        }
+        self.core.mailbox().unsubscribe(topic, self.core.info_subscription());
     }
 
     /// Closes this client's connection with 1001; official clients reconnect.
     pub fn disconnect(&self) {
-        self.core.address.mailbox.send(Item::Close(bennu_protocol::websocket::close::GOING_AWAY));
+        self.core.mailbox().send(Item::Close(bennu_protocol::websocket::close::GOING_AWAY));
     }
 }
 
 impl ContextCore {
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.client.mailbox
+    }
+
     /// The route through which the channel was joined.
     pub(crate) fn route(&self) -> &Route {
-        &self.address.mailbox.mount.routes[self.route]
+        &self.mailbox().mount.routes[self.route]
     }
 
     pub(crate) fn metrics(&self) -> &RouteMetrics {
-        self.address.mailbox.mount.metrics.route(self.route)
+        self.mailbox().mount.metrics.route(self.route)
+    }
+
+    fn history(&self) -> Option<&Following> {
+        self.kept.extras.as_ref()?.history.as_ref()
+    }
+
+    fn subscriptions(&self) -> &[Topic] {
+        self.kept.extras.as_ref().map_or(&[], |extras| &extras.subscriptions)
+    }
+
+    /// Takes it apart: the subscriptions go on.
+    pub(crate) fn into_kept(mut self) -> Kept {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.extras = kept.extras.filter(|extras| !extras.is_empty());
+        kept
     }
 
     /// Begins to receive the own topic. Returns the join's response, with the client's position
@@ -208,51 +265,55 @@ impl ContextCore {
         &mut self,
         response: Payload,
     ) -> Result<(Payload, Option<Replay>), EncodeError> {
-        self.subscribed = true;
+        self.kept.subscribed = true;
         self.metrics().channels.increment(1);
-        match self.history.take() {
+        match self.kept.extras.as_mut().and_then(|extras| extras.history.take()) {
             None => {
                 self.subscribe();
                 Ok((response, None))
             }
             Some(mut history) => {
                 let begun = history.begin(self, &response);
-                self.history = Some(history);
+                self.kept.extras.get_or_insert_default().history = Some(history);
                 begun
             }
         }
     }
 
     pub(crate) fn subscribe(&self) {
-        let Address { mailbox, topic, .. } = &self.address;
-        mailbox.subscribe(topic, self.own_subscription());
+        self.mailbox().subscribe(&self.topic, self.own_subscription());
     }
 
     /// Ends every subscription of the channel.
     pub(crate) fn unsubscribe_all(&mut self) {
-        if std::mem::take(&mut self.subscribed) {
+        if std::mem::take(&mut self.kept.subscribed) {
             self.metrics().channels.decrement(1);
-            self.address.mailbox.unsubscribe(&self.address.topic, self.own_subscription());
-            if let Some(history) = &mut self.history {
-                history.end();
-            }
+            self.mailbox().unsubscribe(&self.topic, self.own_subscription());
         }
-        for topic in std::mem::take(&mut self.subscriptions) {
-            self.address.mailbox.unsubscribe(&topic, self.info_subscription());
+        let Some(extras) = &mut self.kept.extras else { return };
+        extras.history.iter_mut().for_each(Following::end);
+        for topic in std::mem::take(&mut extras.subscriptions) {
+            self.mailbox().unsubscribe(&topic, self.info_subscription());
         }
     }
 
     /// The subscription to the own topic.
     pub(crate) fn own_subscription(&self) -> Subscription {
-        Subscription { channel: self.address.channel, route: Some(self.route) }
+        Subscription { channel: self.channel, route: Some(self.route) }
     }
 
     fn own_id(&self) -> SubscriberId {
-        self.address.mailbox.id.with_token(self.own_subscription().to_token())
+        self.mailbox().id.with_token(self.own_subscription().to_token())
     }
 
     fn info_subscription(&self) -> Subscription {
-        Subscription { channel: self.address.channel, route: None }
+        Subscription { channel: self.channel, route: None }
+    }
+}
+
+impl Extras {
+    fn is_empty(&self) -> bool {
+        self.subscriptions.is_empty() && self.history.is_none()
     }
 }
 
@@ -263,7 +324,7 @@ impl Drop for ContextCore {
     }
 }
 
-impl<A> fmt::Debug for Context<A> {
+impl<A: 'static> fmt::Debug for Context<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Context({:?}, connection {})", self.topic(), self.connection_id())
     }

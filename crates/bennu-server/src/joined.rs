@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use bennu_protocol::{Broadcast, EncodeError, Frame, Name, Payload, Ref, Topic};
+use bennu_protocol::{Broadcast, ChannelId, EncodeError, Frame, Name, Payload, Ref, ServerSession, Topic};
 use bennu_pubsub::Delivery;
 use futures_util::future::BoxFuture;
 
@@ -13,27 +14,31 @@ use crate::channel::{
     Channel, ChannelError, Handled, HandlerResult, JoinRefusal, Reply, StopReason, TerminateReason,
     UnknownEvent,
 };
-use crate::context::{Context, ContextCore};
-use crate::history::Replay;
+use crate::context::{Client, Context, ContextCore, Extras, Kept};
+use crate::history::{Following, Replay};
 use crate::info::Info;
 use crate::mailbox::Item;
 use crate::router::JoinOutcome;
 
-/// A channel and its context, as they move into a handler's future and back.
-pub(crate) struct Active<C: Channel> {
-    pub(crate) channel: C,
-    pub(crate) cx: Context<C::Assigns>,
-}
-
-/// An [`Active`] of any type.
+/// A channel of any type.
 pub(crate) trait AnyChannel: Send {
     /// Runs one handler. The channel comes back with the result.
-    fn handle(self: Box<Self>, input: Input) -> BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)>;
+    fn handle(self: Box<Self>, input: Input, core: ContextCore) -> Handling;
 
     /// Runs `terminate` and drops the channel.
-    fn terminate(self: Box<Self>, reason: TerminateReason) -> BoxFuture<'static, ()>;
+    fn terminate(self: Box<Self>, reason: TerminateReason, core: ContextCore) -> BoxFuture<'static, ()>;
+}
 
-    fn core(&mut self) -> &mut ContextCore;
+/// A handler that runs. If it is dropped or panics, the channel's subscriptions end.
+pub(crate) type Handling = BoxFuture<'static, Finished>;
+
+/// What comes back from a handler.
+pub(crate) struct Finished {
+    channel: Box<dyn AnyChannel>,
+    kept: Kept,
+    /// Ref of the message that was handled.
+    reference: Option<Ref>,
+    result: HandlerResult,
 }
 
 /// What a handler can be run for.
@@ -44,62 +49,68 @@ pub(crate) enum Input {
     Info(Info),
 }
 
-impl<C: Channel> AnyChannel for Active<C> {
-    fn handle(mut self: Box<Self>, input: Input) -> BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)> {
+impl<C: Channel> AnyChannel for C {
+    fn handle(mut self: Box<Self>, input: Input, core: ContextCore) -> Handling {
         Box::pin(async move {
-            let result = self.run(input).await;
-            self.cx.core.reference = None;
-            (self as Box<dyn AnyChannel>, result)
+            let mut cx = Context::new(core);
+            let result = run(&mut *self, input, &mut cx).await;
+            let reference = cx.core.reference.take();
+            Finished { channel: self, kept: cx.core.into_kept(), reference, result }
         })
     }
 
-    fn terminate(mut self: Box<Self>, reason: TerminateReason) -> BoxFuture<'static, ()> {
+    fn terminate(mut self: Box<Self>, reason: TerminateReason, core: ContextCore) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            self.cx.core.unsubscribe_all();
-            self.channel.terminate(&reason, &mut self.cx).await;
+            let mut cx = Context::new(core);
+            cx.core.unsubscribe_all();
+            Channel::terminate(&mut *self, &reason, &mut cx).await;
         })
-    }
-
-    fn core(&mut self) -> &mut ContextCore {
-        &mut self.cx.core
     }
 }
 
-impl<C: Channel> Active<C> {
-    async fn run(&mut self, input: Input) -> HandlerResult {
-        let Active { channel, cx } = self;
-        match input {
-            Input::AfterJoin => channel.after_join(cx).await.map(|()| Handled::NoReply),
-            Input::In { event, payload, reference } => {
-                cx.core.reference = reference;
-                let Some(event) = event.as_text() else {
-                    return Err(UnknownEvent(format!("{event:?}")).into());
-                };
-                let started = Instant::now();
-                let result = channel.handle_in(event, payload, cx).await;
-                let duration = started.elapsed();
-                cx.core.metrics().handle_in_took(duration);
-                tracing::debug!(connection = cx.connection_id(), topic = ?&**cx.topic(), ?event, ?duration, "handled");
-                result
-            }
-            Input::Out(delivery) => match delivery.get::<Broadcast>() {
-                Some(broadcast) => {
-                    channel.handle_out(broadcast.event(), broadcast.payload().clone(), cx).await
-                }
-                None => Handled::no_reply(),
-            },
-            Input::Info(info) => channel.handle_info(info, cx).await,
+async fn run<C: Channel>(channel: &mut C, input: Input, cx: &mut Context<C::Assigns>) -> HandlerResult {
+    match input {
+        Input::AfterJoin => channel.after_join(cx).await.map(|()| Handled::NoReply),
+        Input::In { event, payload, reference } => {
+            cx.core.reference = reference;
+            let Some(event) = event.as_text() else {
+                return Err(UnknownEvent(format!("{event:?}")).into());
+            };
+            let started = Instant::now();
+            let result = channel.handle_in(event, payload, cx).await;
+            let duration = started.elapsed();
+            cx.core.metrics().handle_in_took(duration);
+            tracing::debug!(connection = cx.connection_id(), topic = ?&**cx.topic(), ?event, ?duration, "handled");
+            result
         }
+        Input::Out(delivery) => match delivery.get::<Broadcast>() {
+            Some(broadcast) => channel.handle_out(broadcast.event(), broadcast.payload().clone(), cx).await,
+            None => Handled::no_reply(),
+        },
+        Input::Info(info) => channel.handle_info(info, cx).await,
     }
 }
 
-/// One channel of a connection.
+/// One channel of a connection. Its topic and refs are the session's to keep.
+///
+/// One that has ended gives its subscriptions back with [`take_kept`](Self::take_kept).
 pub(crate) struct Joined {
+    /// The channel, while no handler has it.
+    channel: Option<Box<dyn AnyChannel>>,
+    /// While there is anything in it.
+    busy: Option<Box<Busy>>,
     pub(crate) generation: u32,
     /// Index of its route in the mount.
-    pub(crate) route: u32,
-    pub(crate) topic: Topic,
-    run: Run,
+    pub(crate) route: u16,
+    subscribed: bool,
+    /// Whether clients count broadcasts.
+    numbered: bool,
+}
+
+/// What a channel does not have that just waits for messages.
+#[derive(Default)]
+struct Busy {
+    running: Option<Running>,
     /// What the client missed; comes before all that waits.
     replay: Option<Replay>,
     waiting: VecDeque<Waiting>,
@@ -107,21 +118,32 @@ pub(crate) struct Joined {
     waiting_bytes: usize,
     /// Bytes in `waiting` that the mailbox's backlog counts.
     backlog_bytes: usize,
-    /// Ref of the message whose handler runs or waits.
-    reference: Option<Ref>,
     /// Whether broadcasts have to wait behind what is in `waiting` or runs: what the client
     /// missed, `after_join`, and, where clients count broadcasts, `handle_out`.
     holds_broadcasts: bool,
-    /// Whether clients count them.
-    numbered: bool,
+    extras: Option<Box<Extras>>,
+    /// Whether it is in the list of those that a turn runs.
+    is_listed: bool,
 }
 
-enum Run {
-    Joining(BoxFuture<'static, JoinOutcome>),
-    Idle(Box<dyn AnyChannel>),
-    Busy(BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)>),
-    /// Only while a step runs, and for good after a panic.
-    Gone,
+enum Running {
+    Join(BoxFuture<'static, JoinOutcome>),
+    Handler(Handling),
+}
+
+/// What contexts of a connection's channels are put together from.
+pub(crate) struct Contexts<'a> {
+    pub(crate) client: &'a Arc<Client>,
+    pub(crate) session: &'a ServerSession,
+    pub(crate) channel: ChannelId,
+}
+
+impl Contexts<'_> {
+    /// `None` if the session does not know the channel.
+    fn core(&self, joined: &mut Joined) -> Option<ContextCore> {
+        let (topic, join_ref) = self.session.names(self.channel)?;
+        Some(joined.core(self.client.clone(), self.channel, topic.clone(), join_ref))
+    }
 }
 
 /// What waits behind a handler, in order of arrival.
@@ -161,55 +183,51 @@ pub(crate) enum Step {
 }
 
 impl Joined {
+    /// A channel that is being joined.
     pub(crate) fn new(
         generation: u32,
-        route: u32,
-        topic: Topic,
+        route: u16,
         join: BoxFuture<'static, JoinOutcome>,
+        history: Option<Following>,
     ) -> Self {
-        Joined {
-            generation,
-            route,
-            topic,
-            run: Run::Joining(join),
-            replay: None,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            backlog_bytes: 0,
-            reference: None,
-            holds_broadcasts: false,
-            numbered: false,
-        }
+        let numbered = history.is_some();
+        let extras = history.map(|history| Box::new(Extras { history: Some(history), ..Extras::default() }));
+        let busy = Busy { running: Some(Running::Join(join)), extras, ..Busy::default() };
+        Joined { channel: None, busy: Some(Box::new(busy)), generation, route, subscribed: false, numbered }
     }
 
     pub(crate) fn push(&mut self, waiting: Waiting) {
-        self.holds_broadcasts |= self.is_in_order(&waiting);
-        self.waiting_bytes += waiting.client_bytes();
-        self.backlog_bytes += waiting.backlog_bytes();
-        self.waiting.push_back(waiting);
+        let is_in_order = self.is_in_order(&waiting);
+        let busy = self.busy.get_or_insert_default();
+        busy.holds_broadcasts |= is_in_order;
+        busy.waiting_bytes += waiting.client_bytes();
+        busy.backlog_bytes += waiting.backlog_bytes();
+        busy.waiting.push_back(waiting);
     }
 
     /// Bytes in its queue that the mailbox's backlog counts.
     pub(crate) fn backlog_bytes(&self) -> usize {
-        self.backlog_bytes
+        self.busy.as_ref().map_or(0, |busy| busy.backlog_bytes)
     }
 
     /// How many broadcasts wait that go to the client as they are.
     pub(crate) fn waiting_broadcasts(&self) -> usize {
-        self.waiting.iter().filter(|waiting| matches!(waiting, Waiting::Frame(_))).count()
+        self.waiting().filter(|waiting| matches!(waiting, Waiting::Frame(_))).count()
     }
 
     /// Whether a broadcast has to wait.
     pub(crate) fn holds_broadcasts(&self) -> bool {
-        self.holds_broadcasts
+        self.busy.as_ref().is_some_and(|busy| busy.holds_broadcasts)
     }
 
     /// Called when all that a handler sent is out of the mailbox: broadcasts need not wait for
     /// that handler any more, but for those that are in the queue already.
     pub(crate) fn settle(&mut self) {
-        if self.holds_broadcasts && matches!(self.run, Run::Idle(_)) {
-            self.holds_broadcasts = self.waiting.iter().any(|waiting| self.is_in_order(waiting));
+        if self.holds_broadcasts() && self.channel.is_some() {
+            let holds = self.waiting().any(|waiting| self.is_in_order(waiting));
+            self.busy.iter_mut().for_each(|busy| busy.holds_broadcasts = holds);
         }
+        self.tidy();
     }
 
     /// Whether broadcasts that come later have to wait for this.
@@ -223,7 +241,7 @@ impl Joined {
 
     /// Bytes that the client sent and that no handler has taken yet.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+        self.busy.as_ref().map_or(0, |busy| busy.waiting_bytes)
     }
 
     /// The join is accepted: subscribes, makes what the client missed and `after_join` the first
@@ -232,96 +250,118 @@ impl Joined {
     /// # Errors
     ///
     /// [`EncodeError`] when the response cannot carry the client's position.
-    pub(crate) fn begin(&mut self, response: Payload) -> Result<Payload, EncodeError> {
-        let Run::Idle(channel) = &mut self.run else { return Ok(response) };
-        let core = channel.core();
-        let (response, missed) = core.subscribe_own(response)?;
-        self.numbered = core.history.is_some();
-        self.replay = missed;
-        self.holds_broadcasts = true;
-        self.waiting.push_front(Waiting::Input(Input::AfterJoin));
+    pub(crate) fn begin(
+        &mut self,
+        response: Payload,
+        contexts: &Contexts<'_>,
+    ) -> Result<Payload, EncodeError> {
+        if self.channel.is_none() {
+            return Ok(response);
+        }
+        let Some(mut core) = contexts.core(self) else { return Ok(response) };
+        let begun = core.subscribe_own(response);
+        self.keep(core.into_kept());
+        let (response, missed) = begun?;
+        let busy = self.busy.get_or_insert_default();
+        busy.replay = missed;
+        busy.holds_broadcasts = true;
+        busy.waiting.push_front(Waiting::Input(Input::AfterJoin));
         Ok(response)
     }
 
     /// Runs the handler that waits, or the next one, until something is to be done or it waits again.
-    pub(crate) fn step(&mut self, cx: &mut std::task::Context<'_>) -> Step {
-        match std::mem::replace(&mut self.run, Run::Gone) {
-            Run::Joining(join) => self.poll_join(join, cx),
-            Run::Busy(handler) => self.poll_handler(handler, cx),
-            Run::Idle(channel) => self.next(channel, cx),
-            Run::Gone => Step::Idle,
+    pub(crate) fn step(&mut self, contexts: &Contexts<'_>, cx: &mut std::task::Context<'_>) -> Step {
+        let Some(busy) = &mut self.busy else { return Step::Idle };
+        match busy.running.take() {
+            Some(Running::Join(join)) => self.poll_join(join, cx),
+            Some(Running::Handler(handler)) => self.poll_handler(handler, cx),
+            None if self.channel.is_none() => Step::Idle,
+            None => match busy.next() {
+                Some(next) => self.run(next, contexts, cx),
+                None => {
+                    self.tidy();
+                    Step::Idle
+                }
+            },
+        }
+    }
+
+    /// Runs what came for an idle channel at once.
+    pub(crate) fn run(
+        &mut self,
+        next: Waiting,
+        contexts: &Contexts<'_>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Step {
+        match next {
+            Waiting::Input(input) => self.start(input, contexts, cx),
+            Waiting::Frame(frame) => Step::Frame(frame),
+            Waiting::Leave { reference } => Step::Leave { reference },
         }
     }
 
     /// Takes the channel out to end it; `None` while a handler waits or after a panic.
-    pub(crate) fn into_channel(self) -> Option<Box<dyn AnyChannel>> {
-        match self.run {
-            Run::Idle(channel) => Some(channel),
-            waiting @ (Run::Joining(_) | Run::Busy(_) | Run::Gone) => {
-                discard(waiting);
-                None
-            }
-        }
+    pub(crate) fn take_channel(&mut self) -> Option<Box<dyn AnyChannel>> {
+        self.busy.take().into_iter().for_each(discard);
+        self.channel.take()
+    }
+
+    /// The context of a handler, or of the channel's end, which has from now on what the channel kept of it.
+    pub(crate) fn core(
+        &mut self,
+        client: Arc<Client>,
+        channel: ChannelId,
+        topic: Topic,
+        join_ref: Option<Ref>,
+    ) -> ContextCore {
+        let extras = self.busy.as_mut().and_then(|busy| busy.extras.take());
+        let kept = Kept { subscribed: std::mem::take(&mut self.subscribed), extras };
+        let route = usize::from(self.route);
+        ContextCore { client, channel, topic, join_ref, route, reference: None, kept }
     }
 
     /// Whether a handler waits that should be given time when the connection ends.
-    pub(crate) fn is_busy(&self) -> bool {
-        matches!(self.run, Run::Busy(_))
+    pub(crate) fn is_running(&self) -> bool {
+        self.busy.as_ref().is_some_and(|busy| matches!(busy.running, Some(Running::Handler(_))))
     }
 
     /// Whether nothing runs and nothing of the client's waits.
     pub(crate) fn is_at_rest(&self) -> bool {
-        matches!(self.run, Run::Idle(_) | Run::Gone) && self.waiting_bytes == 0
+        self.busy.as_ref().is_none_or(|busy| busy.running.is_none() && busy.waiting_bytes == 0)
+    }
+
+    /// Whether a turn has nothing to do about it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_still =
+            |busy: &Busy| busy.running.is_none() && busy.replay.is_none() && busy.waiting.is_empty();
+        self.busy.as_deref().is_none_or(is_still)
+    }
+
+    /// Notes whether it is in the list of those that a turn runs; true if it was not noted so before.
+    pub(crate) fn list(&mut self, is_listed: bool) -> bool {
+        let Some(busy) = &mut self.busy else { return is_listed };
+        std::mem::replace(&mut busy.is_listed, is_listed) != is_listed
     }
 
     /// Drops what waits; the connection has ended.
     pub(crate) fn clear_waiting(&mut self) {
-        self.replay = None;
-        discard(std::mem::take(&mut self.waiting));
-        (self.waiting_bytes, self.backlog_bytes) = (0, 0);
+        let Some(busy) = &mut self.busy else { return };
+        busy.replay = None;
+        discard(std::mem::take(&mut busy.waiting));
+        (busy.waiting_bytes, busy.backlog_bytes) = (0, 0);
     }
 
-    fn next(&mut self, channel: Box<dyn AnyChannel>, cx: &mut std::task::Context<'_>) -> Step {
-        if let Some(replay) = &mut self.replay {
-            match replay.poll_next() {
-                Poll::Ready(Some(missed)) => return self.take(channel, missed, cx),
-                Poll::Ready(None) => self.replay = None,
-                Poll::Pending => {
-                    self.run = Run::Idle(channel);
-                    return Step::Idle;
-                }
-            }
-        }
-        let Some(next) = self.waiting.pop_front() else {
-            self.waiting = VecDeque::new();
-            self.run = Run::Idle(channel);
+    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.busy.iter().flat_map(|busy| &busy.waiting)
+    }
+
+    fn start(&mut self, input: Input, contexts: &Contexts<'_>, cx: &mut std::task::Context<'_>) -> Step {
+        let Some(channel) = self.channel.take() else { return Step::Idle };
+        let Some(core) = contexts.core(self) else {
+            self.channel = Some(channel);
             return Step::Idle;
         };
-        self.waiting_bytes -= next.client_bytes();
-        self.backlog_bytes -= next.backlog_bytes();
-        self.take(channel, next, cx)
-    }
-
-    fn take(&mut self, channel: Box<dyn AnyChannel>, next: Waiting, cx: &mut std::task::Context<'_>) -> Step {
-        match next {
-            Waiting::Input(input) => self.start(channel, input, cx),
-            Waiting::Frame(frame) => {
-                self.run = Run::Idle(channel);
-                Step::Frame(frame)
-            }
-            Waiting::Leave { reference } => {
-                self.run = Run::Idle(channel);
-                Step::Leave { reference }
-            }
-        }
-    }
-
-    fn start(&mut self, channel: Box<dyn AnyChannel>, input: Input, cx: &mut std::task::Context<'_>) -> Step {
-        self.reference = match &input {
-            Input::In { reference, .. } => reference.clone(),
-            Input::AfterJoin | Input::Out(_) | Input::Info(_) => None,
-        };
-        match guarded(|| channel.handle(input)) {
+        match guarded(|| channel.handle(input, core)) {
             Ok(handler) => self.poll_handler(handler, cx),
             Err(panic) => Step::Panicked(panic),
         }
@@ -333,12 +373,9 @@ impl Joined {
         cx: &mut std::task::Context<'_>,
     ) -> Step {
         match guarded(|| join.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => {
-                self.run = Run::Joining(join);
-                Step::Pending
-            }
+            Ok(Poll::Pending) => self.wait(Running::Join(join)),
             Ok(Poll::Ready(Ok((channel, response)))) => {
-                self.run = Run::Idle(channel);
+                self.channel = Some(channel);
                 Step::Accepted(response)
             }
             Ok(Poll::Ready(Err(refusal))) => Step::Refused(refusal),
@@ -349,19 +386,13 @@ impl Joined {
         }
     }
 
-    fn poll_handler(
-        &mut self,
-        mut handler: BoxFuture<'static, (Box<dyn AnyChannel>, HandlerResult)>,
-        cx: &mut std::task::Context<'_>,
-    ) -> Step {
+    fn poll_handler(&mut self, mut handler: Handling, cx: &mut std::task::Context<'_>) -> Step {
         match guarded(|| handler.as_mut().poll(cx)) {
-            Ok(Poll::Pending) => {
-                self.run = Run::Busy(handler);
-                Step::Pending
-            }
-            Ok(Poll::Ready((channel, result))) => {
-                self.run = Run::Idle(channel);
-                self.handled(result)
+            Ok(Poll::Pending) => self.wait(Running::Handler(handler)),
+            Ok(Poll::Ready(finished)) => {
+                self.channel = Some(finished.channel);
+                self.keep(finished.kept);
+                handled(finished.result, finished.reference)
             }
             Err(panic) => {
                 discard(handler);
@@ -370,18 +401,62 @@ impl Joined {
         }
     }
 
-    fn handled(&mut self, result: HandlerResult) -> Step {
-        let reference = self.reference.take();
-        match result {
-            Ok(Handled::NoReply) => Step::Continue,
-            Ok(Handled::Reply(reply)) => Step::Reply { reply, reference },
-            Ok(Handled::Stop(reason)) => Step::Stop { reason, reply: None },
-            Ok(Handled::StopReply(reason, reply)) => Step::Stop { reason, reply: Some((reply, reference)) },
-            Err(error) => match error.as_reply() {
-                Some(reply) => Step::Reply { reply, reference },
-                None => Step::Crashed(error),
-            },
+    fn wait(&mut self, running: Running) -> Step {
+        self.busy.get_or_insert_default().running = Some(running);
+        Step::Pending
+    }
+
+    /// Takes back from a context what the channel keeps of it.
+    fn keep(&mut self, kept: Kept) {
+        self.subscribed = kept.subscribed;
+        if kept.extras.is_some() {
+            self.busy.get_or_insert_default().extras = kept.extras;
         }
+    }
+
+    /// Gives up the room for what is not there.
+    fn tidy(&mut self) {
+        if self.busy.as_ref().is_some_and(|busy| busy.is_empty()) {
+            self.busy = None;
+        }
+    }
+}
+
+impl Busy {
+    /// The next of what waits; none either while what the client missed has to wait.
+    fn next(&mut self) -> Option<Waiting> {
+        if let Some(replay) = &mut self.replay {
+            match replay.poll_next() {
+                Poll::Ready(Some(missed)) => return Some(missed),
+                Poll::Ready(None) => self.replay = None,
+                Poll::Pending => return None,
+            }
+        }
+        let Some(next) = self.waiting.pop_front() else {
+            self.waiting = VecDeque::new();
+            return None;
+        };
+        self.waiting_bytes -= next.client_bytes();
+        self.backlog_bytes -= next.backlog_bytes();
+        Some(next)
+    }
+
+    fn is_empty(&self) -> bool {
+        let is_still = self.running.is_none() && self.replay.is_none() && self.waiting.is_empty();
+        is_still && !self.holds_broadcasts && self.extras.is_none() && !self.is_listed
+    }
+}
+
+fn handled(result: HandlerResult, reference: Option<Ref>) -> Step {
+    match result {
+        Ok(Handled::NoReply) => Step::Continue,
+        Ok(Handled::Reply(reply)) => Step::Reply { reply, reference },
+        Ok(Handled::Stop(reason)) => Step::Stop { reason, reply: None },
+        Ok(Handled::StopReply(reason, reply)) => Step::Stop { reason, reply: Some((reply, reference)) },
+        Err(error) => match error.as_reply() {
+            Some(reply) => Step::Reply { reply, reference },
+            None => Step::Crashed(error),
+        },
     }
 }
 
@@ -432,5 +507,15 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 pub(crate) fn discard<T>(value: T) {
     if let Err(panic) = guarded(|| drop(value)) {
         tracing::error!(%panic, "dropping the state of a channel panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_channel_is_small() {
+        assert_eq!(size_of::<Option<Joined>>(), 32);
     }
 }

@@ -6,15 +6,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bennu_protocol::{Payload, TopicPattern};
+use bennu_protocol::{Payload, Topic, TopicPattern};
 use futures_util::future::BoxFuture;
 
-use crate::channel::{Channel, JoinRefusal, JoinRequest};
-use crate::context::{Context, ContextCore};
+use crate::channel::{Channel, JoinRefusal, JoinRequest, Joined};
+use crate::context::Client;
 use crate::history::History;
-use crate::joined::{Active, AnyChannel};
+use crate::joined::AnyChannel;
 use crate::slow_reader::SlowReader;
-use crate::socket::{AnyAssigns, TransportKind};
+use crate::socket::TransportKind;
 
 /// A value that a route hands to its channels.
 pub(crate) type RouteValue = Arc<dyn Any + Send + Sync>;
@@ -60,10 +60,11 @@ impl Route {
 
 /// What a route needs to try a join.
 pub(crate) struct JoinStart {
-    pub(crate) core: ContextCore,
+    pub(crate) client: Arc<Client>,
+    pub(crate) topic: Topic,
+    pub(crate) route: usize,
     pub(crate) prefix: usize,
     pub(crate) payload: Payload,
-    pub(crate) assigns: AnyAssigns,
     pub(crate) transport: TransportKind,
 }
 
@@ -171,26 +172,25 @@ impl<A> fmt::Debug for Channels<A> {
 
 fn start<C: Channel>(start: JoinStart) -> BoxFuture<'static, JoinOutcome> {
     Box::pin(async move {
+        let JoinStart { client, topic, route, prefix, payload, transport } = start;
         let started = Instant::now();
-        let assigns = start.assigns.downcast::<C::Assigns>();
+        let assigns = client.assigns.clone().downcast::<C::Assigns>();
         let assigns = assigns.expect("the mount's socket and channels have the same assigns");
-        let mailbox = start.core.address.mailbox.clone();
+        let mount = &client.mailbox.mount;
         let joined = C::join(JoinRequest {
-            topic: start.core.address.topic.clone(),
-            prefix: start.prefix,
-            payload: start.payload,
-            assigns: assigns.clone(),
-            route_value: start.core.route().value.clone(),
-            transport: start.transport,
-            connection_id: start.core.address.mailbox.id.owner(),
-            tokens: start.core.endpoint.tokens().clone(),
+            topic,
+            prefix,
+            payload,
+            assigns,
+            route_value: mount.routes[route].value.clone(),
+            transport,
+            connection_id: client.mailbox.id.owner(),
+            tokens: client.endpoint.tokens().clone(),
         })
         .await;
-        mailbox.mount.metrics.route(start.core.route).join_took(started.elapsed());
-        let joined = joined?;
-        let cx = Context::new(start.core, assigns);
-        let channel: Box<dyn AnyChannel> = Box::new(Active { channel: joined.channel, cx });
-        Ok((channel, joined.response))
+        mount.metrics.route(route).join_took(started.elapsed());
+        let Joined { channel, response } = joined?;
+        Ok((Box::new(channel) as Box<dyn AnyChannel>, response))
     })
 }
 

@@ -198,7 +198,7 @@ async fn connect_all(endpoint: &Endpoint, rows: &mut Vec<Row>) -> Vec<Client> {
     for stream in streams {
         clients.push(Client::connect(endpoint, stream).await);
     }
-    rows.push(Row::held("idle connection", &region, CONNECTIONS, (1_600.0, 4.0)));
+    rows.push(Row::held("idle connection", &region, CONNECTIONS, (1_420.0, 5.1)));
     clients
 }
 
@@ -206,18 +206,18 @@ fn join_all(clients: &mut [Client], rows: &mut Vec<Row>) {
     let frame = join(1, "room:lobby");
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&frame));
-    rows.push(Row::held("its first joined channel", &region, CONNECTIONS, (1_000.0, 5.0)));
-    rows.push(Row::passing("joining it", &region, CONNECTIONS, 20.0));
+    rows.push(Row::held("its first joined channel", &region, CONNECTIONS, (150.0, 3.1)));
+    rows.push(Row::passing("joining it", &region, CONNECTIONS, 19.1));
     let heartbeat = text(r#"[null,"2","phoenix","heartbeat",{}]"#);
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&heartbeat));
     rows.push(Row::held("after a heartbeat", &region, CONNECTIONS, (0.0, 0.0)));
-    rows.push(Row::passing("a heartbeat", &region, CONNECTIONS, 8.0));
+    rows.push(Row::passing("a heartbeat", &region, CONNECTIONS, 7.1));
     let echo = text(r#"["1","3","room:lobby","echo",{"body":"0123456789012345678901234567890123456789"}]"#);
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&echo));
     rows.push(Row::held("after an echo", &region, CONNECTIONS, (0.0, 0.0)));
-    rows.push(Row::passing("an echo", &region, CONNECTIONS, 11.5));
+    rows.push(Row::passing("an echo", &region, CONNECTIONS, 10.1));
 }
 
 /// Joins more topics, the same for some connections or for each another, and leaves nobody out.
@@ -245,7 +245,7 @@ fn broadcast(endpoint: &Endpoint, clients: &mut [Client], rows: &mut Vec<Row>) {
     endpoint.broadcast("room:lobby", "news", Payload::empty()).unwrap();
     clients.iter_mut().for_each(Client::poll);
     rows.push(Row::held("after a broadcast", &region, CONNECTIONS, (0.0, 0.0)));
-    rows.push(Row::passing("a delivery", &region, CONNECTIONS, 4.0));
+    rows.push(Row::passing("a delivery", &region, CONNECTIONS, 3.1));
 }
 
 fn main() {
@@ -265,14 +265,14 @@ fn main() {
         shared,
         ["each further joined channel, topic shared by 500", "joining it "],
         |_, number| format!("room:shared{number}"),
-        [500.0, 3.0, 18.0],
+        [170.0, 1.1, 17.0],
         &mut rows,
     );
     join_more(
         &mut own[..100],
         ["each further joined channel, topic of its own", "joining it  "],
         |client, number| format!("room:{client}:{number}"),
-        [700.0, 6.0, 20.0],
+        [270.0, 3.1, 19.0],
         &mut rows,
     );
     rows.iter().for_each(Row::print);

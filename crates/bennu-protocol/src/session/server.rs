@@ -293,7 +293,7 @@ impl ServerSession {
         if channel.is_some_and(|channel| !self.is_alive(channel)) {
             return Ok(());
         }
-        let join_ref = channel.and_then(|channel| self.join_ref(channel));
+        let join_ref = channel.and_then(|channel| self.slots.get(channel)?.refs().shown());
         self.reply(join_ref.as_ref(), reference.as_ref(), topic, status, response)
     }
 
@@ -325,16 +325,17 @@ impl ServerSession {
         self.parked_bytes
     }
 
-    /// The `join_ref` that pushes and replies of this channel carry: the join's own, else its ref.
+    /// The topic of a channel, and the `join_ref` that its pushes and replies carry: the join's own, else its
+    /// ref. Those of a channel that was replaced are known until the event that tells is taken.
     #[must_use]
-    pub fn join_ref(&self, channel: ChannelId) -> Option<Ref> {
-        self.slots.get(channel)?.refs().shown()
-    }
-
-    /// The topic of a channel that is joining, joined or being left.
-    #[must_use]
-    pub fn topic(&self, channel: ChannelId) -> Option<&Topic> {
-        Some(&self.slots.get(channel)?.topic)
+    pub fn names(&self, channel: ChannelId) -> Option<(&Topic, Option<Ref>)> {
+        if let Some(slot) = self.slots.get(channel) {
+            return Some((&slot.topic, slot.refs().shown()));
+        }
+        self.events.iter().find_map(|event| {
+            let SessionEvent::Replaced { channel: replaced, topic, join_ref } = event else { return None };
+            (*replaced == channel).then(|| (topic, join_ref.clone()))
+        })
     }
 
     /// Lets a channel's topic be in the memory of an equal one, which others have already.

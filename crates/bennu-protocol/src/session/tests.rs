@@ -150,7 +150,7 @@ fn a_join_is_answered_with_its_own_refs() {
     assert_eq!(talk.received(), Vec::<String>::new());
     talk.session.accept_join(channel, &Payload::empty()).unwrap();
     assert_eq!(talk.received(), [format!(r#"["11","1","room:a","phx_reply",{OK}]"#)]);
-    assert_eq!(talk.session.join_ref(channel), Some(Ref::from_text("11")));
+    assert_eq!(talk.session.names(channel), Some((&"room:a".into(), Some(Ref::from_text("11")))));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn which_join_refs_reach_a_channel() {
 fn a_channel_joined_without_a_join_ref_answers_with_the_joins_ref() {
     let mut talk = Conversation::new();
     let channel = talk.join(r#"[null,"1","room:a","phx_join",{}]"#);
-    assert_eq!(talk.session.join_ref(channel), Some(Ref::from_text("1")));
+    assert_eq!(talk.session.names(channel), Some((&"room:a".into(), Some(Ref::from_text("1")))));
     let events = talk.send(r#"[null,"9","room:a","phx_leave",{}]"#);
     assert_eq!(events, [SessionEvent::Leave { channel, reference: Some(Ref::from_text("9")) }]);
     talk.session.left(channel, Some(&Ref::from_text("9"))).unwrap();

@@ -59,7 +59,7 @@ impl Connection {
         self.steps_left -= 1;
         let judged = credentials.poll(cx, |token| {
             let mount = self.mount.clone();
-            let (assigns, id) = (self.assigns.clone(), self.socket_id.clone());
+            let (assigns, id) = (self.client.assigns.clone(), self.client.socket_id.clone());
             let connection_id = self.mailbox.id.owner();
             let tokens = self.endpoint.tokens().clone();
             let request = AnyRenewRequest { token: token.into(), tokens, assigns, id, connection_id };
@@ -72,7 +72,7 @@ impl Connection {
     }
 
     fn renew(&mut self, renewed: &Renewed) -> Result<Payload, Refusal> {
-        let id = self.socket_id.as_ref();
+        let id = self.client.socket_id.as_ref();
         check_revoked(&self.endpoint, id, renewed.time_of_issue())?;
         let Some(credentials) = self.credentials.as_mut() else { return Err(Refusal::Unauthorized) };
         credentials.renew(renewed, id, &self.mount.options, now(&self.endpoint))

@@ -14,7 +14,7 @@ use crate::slow_reader::SlowReader;
 pub(super) struct Lane {
     pub(super) channel: ChannelId,
     /// Index of the channel's route in the mount.
-    pub(super) route: u32,
+    pub(super) route: u16,
     policy: Arc<SlowReader>,
     waiting: VecDeque<Queued>,
     bytes: usize,
@@ -50,7 +50,7 @@ pub(super) struct Dropped {
 }
 
 impl Lane {
-    pub(super) fn new(channel: ChannelId, route: u32, policy: Arc<SlowReader>) -> Self {
+    pub(super) fn new(channel: ChannelId, route: u16, policy: Arc<SlowReader>) -> Self {
         Lane {
             channel,
             route,

@@ -28,7 +28,7 @@ pub(super) struct Outbox {
 pub(super) struct Fastlaned<'a> {
     pub(super) channel: ChannelId,
     /// Index of the channel's route in the mount.
-    pub(super) route: u32,
+    pub(super) route: u16,
     pub(super) policy: &'a Arc<SlowReader>,
     pub(super) frame: Frame,
     pub(super) delivery: Delivery,
@@ -69,7 +69,7 @@ impl Outbox {
     }
 
     /// A channel of this route has missed something of which the client has to be told.
-    pub(super) fn lose(&mut self, channel: ChannelId, route: u32, policy: &Arc<SlowReader>) {
+    pub(super) fn lose(&mut self, channel: ChannelId, route: u16, policy: &Arc<SlowReader>) {
         self.lane(channel, route, policy).lose();
     }
 
@@ -134,7 +134,7 @@ impl Outbox {
     }
 
     /// Tells what was dropped since this was last called, each with its channel and the channel's route.
-    pub(super) fn report(&mut self, mut tell: impl FnMut(ChannelId, u32, Dropped)) {
+    pub(super) fn report(&mut self, mut tell: impl FnMut(ChannelId, u16, Dropped)) {
         for lane in &mut self.lanes {
             if let Some(dropped) = lane.take_dropped() {
                 tell(lane.channel, lane.route, dropped);
@@ -174,7 +174,7 @@ impl Outbox {
         self.next
     }
 
-    fn lane(&mut self, channel: ChannelId, route: u32, policy: &Arc<SlowReader>) -> &mut Lane {
+    fn lane(&mut self, channel: ChannelId, route: u16, policy: &Arc<SlowReader>) -> &mut Lane {
         let index = self.lanes.iter().position(|lane| lane.channel == channel).unwrap_or_else(|| {
             self.lanes.push(Lane::new(channel, route, policy.clone()));
             self.lanes.len() - 1

@@ -42,7 +42,7 @@ impl Connection {
         let Some(joined) = self.joined(channel) else { return true };
         let (route_index, holds, held) = (joined.route, joined.holds_broadcasts(), joined.backlog_bytes());
         let mount = self.mount.clone();
-        let route = &mount.routes[route_index as usize];
+        let route = &mount.routes[usize::from(route_index)];
         let (Some(policy), Some(delivery)) = (&route.slow_reader, delivery) else {
             match holds {
                 true => self.enqueue(channel, Waiting::Frame(frame)),
@@ -100,17 +100,16 @@ impl Connection {
     /// Counts and logs what the outbox has dropped.
     fn report_dropped(&mut self) {
         let (mailbox, mount, transport) = (&self.mailbox, &self.mount, self.transport);
-        let channels = &self.channels;
+        let session = &self.session;
         self.outbox.report(|channel, route, dropped| {
             let Dropped { frames, bytes, is_first, ends } = dropped;
             mailbox.released(bytes);
-            let metrics = mount.metrics.route(route as usize);
+            let metrics = mount.metrics.route(usize::from(route));
             metrics.dropped_broadcasts.increment(frames as u64);
             mount.metrics.transport(transport).dropped_frames.increment(frames as u64);
             if is_first {
                 metrics.slow_readers.increment(1);
-                let joined = channels.get(channel.index as usize).and_then(Option::as_ref);
-                let topic = joined.map(|joined| &*joined.topic);
+                let topic = session.names(channel).map(|(topic, _)| &**topic);
                 let connection = mailbox.id.owner();
                 tracing::info!(connection, ?topic, ends, "a client reads too slowly and misses broadcasts");
             }
@@ -122,7 +121,7 @@ impl Connection {
     pub(super) fn end_lost_channels(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         for channel in self.outbox.lost() {
-            if self.joined(channel).is_some_and(|joined| joined.is_busy()) {
+            if self.joined(channel).is_some_and(|joined| joined.is_running()) {
                 continue;
             }
             self.end_lost(channel, cx);
@@ -136,12 +135,12 @@ impl Connection {
         self.drain_mailbox();
         let waiting = self.joined(channel).map(|joined| joined.waiting_broadcasts());
         if let Some(waiting) = waiting
-            && let Some(joined) = self.remove(channel.index as usize)
+            && let Some(ended) = self.remove(channel)
         {
-            let metrics = self.mount.metrics.route(joined.route as usize);
+            let metrics = self.mount.metrics.route(ended.core.route);
             metrics.dropped_broadcasts.increment(waiting as u64);
             self.transport_metrics().dropped_frames.increment(waiting as u64);
-            self.terminate(joined, TerminateReason::SlowReader, cx);
+            self.terminate(Some(ended), TerminateReason::SlowReader, cx);
         }
         self.drain_mailbox();
         let told = self.session.outpace(channel);

@@ -7,37 +7,58 @@ use futures_util::future::BoxFuture;
 
 use super::Connection;
 use crate::channel::{JoinRefusal, Reply, StopReason, TerminateReason};
-use crate::joined::{AnyChannel, Joined, Step, discard, guarded};
+use crate::context::ContextCore;
+use crate::joined::{AnyChannel, Contexts, Joined, Step, Waiting, discard, guarded};
 use crate::metrics::RouteMetrics;
 use crate::mount::Mount;
 
 /// A channel's `terminate` that waits for something.
 pub(super) struct Ending {
     future: BoxFuture<'static, ()>,
-    route: u32,
+    route: u16,
+}
+
+/// A channel that has left the table, and the context of its end, which ends its subscriptions when it
+/// is dropped.
+pub(super) struct Ended {
+    pub(super) joined: Joined,
+    pub(super) core: ContextCore,
 }
 
 impl Connection {
-    /// Runs one channel until it waits or has nothing to do; true if anything happened.
-    pub(super) fn run_channel(&mut self, index: usize, cx: &mut Context<'_>) -> bool {
+    /// Runs one channel, with `first` if that was given, until it waits or has nothing to do; true if
+    /// anything happened.
+    pub(super) fn run_channel(
+        &mut self,
+        place: usize,
+        mut first: Option<Waiting>,
+        cx: &mut Context<'_>,
+    ) -> bool {
         let mut any = false;
-        while let Some(joined) = self.channels.get_mut(index).and_then(Option::as_mut) {
+        loop {
+            let Connection { channels, session, client, mailbox, .. } = self;
+            let Some(joined) = channels.at_mut(place) else { break };
             if self.steps_left == 0 {
                 // The rest is for the next turn, which begins as soon as others had theirs.
                 cx.waker().wake_by_ref();
-                return false;
+                break;
             }
+            let channel = ChannelId { index: place as u32, generation: joined.generation };
+            let contexts = Contexts { client, session, channel };
             let before = joined.backlog_bytes();
-            let step = joined.step(cx);
-            self.mailbox.released(before.saturating_sub(joined.backlog_bytes()));
+            let step = match first.take() {
+                Some(first) => joined.run(first, &contexts, cx),
+                None => joined.step(&contexts, cx),
+            };
+            mailbox.released(before.saturating_sub(joined.backlog_bytes()));
             if matches!(step, Step::Pending | Step::Idle) {
                 break;
             }
             any = true;
             self.steps_left -= 1;
-            let channel = ChannelId { index: index as u32, generation: joined.generation };
             self.act(channel, step, cx);
         }
+        self.channels.activate(place);
         any
     }
 
@@ -54,8 +75,9 @@ impl Connection {
             Step::Reply { reply, reference } => self.reply_or_crash(channel, &reply, reference.as_ref(), cx),
             Step::Frame(frame) => self.emit(frame),
             Step::Leave { reference } => {
+                let ended = self.remove(channel);
                 let left = self.session.left(channel, reference.as_ref());
-                self.finish(channel, left, TerminateReason::Left, cx);
+                self.finish(ended, left, TerminateReason::Left, cx);
             }
             Step::Stop { reason, reply } => {
                 if let Some((reply, reference)) = reply {
@@ -75,8 +97,9 @@ impl Connection {
     }
 
     fn accept(&mut self, channel: ChannelId, response: Payload) {
-        let Some(joined) = self.joined(channel) else { return };
-        let response = match joined.begin(response) {
+        let Connection { channels, session, client, .. } = self;
+        let Some(joined) = channels.get_mut(channel) else { return };
+        let response = match joined.begin(response, &Contexts { client, session, channel }) {
             Ok(response) => response,
             Err(error) => return self.refuse(channel, JoinRefusal::Crashed(error.into())),
         };
@@ -84,18 +107,16 @@ impl Connection {
         self.checked(accepted);
         self.transmit();
         self.with_route(channel, |metrics| metrics.joins_ok.increment(1));
-        let connection = self.mailbox.id.owner();
-        if let Some(joined) = self.joined(channel) {
-            tracing::info!(connection, topic = ?&*joined.topic, "joined");
-        }
+        let (connection, topic) = (self.mailbox.id.owner(), self.topic(channel));
+        tracing::info!(connection, ?topic, "joined");
     }
 
     fn refuse(&mut self, channel: ChannelId, refusal: JoinRefusal) {
         let response = match refusal {
             JoinRefusal::Refused(response) => {
                 self.with_route(channel, |metrics| metrics.joins_refused.increment(1));
-                let topic = self.joined(channel).map(|joined| joined.topic.clone());
-                tracing::info!(connection = self.mailbox.id.owner(), ?topic, "refused join");
+                let (connection, topic) = (self.mailbox.id.owner(), self.topic(channel));
+                tracing::info!(connection, ?topic, "refused join");
                 response
             }
             JoinRefusal::Crashed(error) => {
@@ -107,9 +128,7 @@ impl Connection {
                 Payload::Json(br#"{"reason":"join crashed"}"#.as_slice().into())
             }
         };
-        if let Some(joined) = self.remove(channel.index as usize) {
-            discard(joined);
-        }
+        discard(self.remove(channel));
         let refused = self.session.refuse_join(channel, &response);
         self.checked(refused);
         self.transmit();
@@ -118,8 +137,9 @@ impl Connection {
     fn stop(&mut self, channel: ChannelId, reason: StopReason, cx: &mut Context<'_>) {
         match reason {
             StopReason::Normal | StopReason::Shutdown => {
+                let ended = self.remove(channel);
                 let stopped = self.session.stop(channel);
-                self.finish(channel, stopped, TerminateReason::Stopped(reason), cx);
+                self.finish(ended, stopped, TerminateReason::Stopped(reason), cx);
             }
             StopReason::Failure(ref text) => {
                 self.crashed(channel, text);
@@ -131,33 +151,32 @@ impl Connection {
     /// Ends a channel in good order: what `terminate` sends comes after the `phx_close`.
     fn finish(
         &mut self,
-        channel: ChannelId,
+        ended: Option<Ended>,
         told: Result<(), SessionError>,
         reason: TerminateReason,
         cx: &mut Context<'_>,
     ) {
         self.checked(told);
         self.transmit();
-        if let Some(joined) = self.remove(channel.index as usize) {
-            self.terminate(joined, reason, cx);
-        }
+        self.terminate(ended, reason, cx);
     }
 
     /// Ends a channel that failed: what `terminate` sends comes before the `phx_error`.
     fn fail(&mut self, channel: ChannelId, reason: TerminateReason, cx: &mut Context<'_>) {
-        if let Some(joined) = self.remove(channel.index as usize) {
-            self.terminate(joined, reason, cx);
-        }
+        let ended = self.remove(channel);
+        self.terminate(ended, reason, cx);
         self.drain_mailbox();
         let crashed = self.session.crash(channel);
         self.checked(crashed);
         self.transmit();
     }
 
-    pub(super) fn terminate(&mut self, joined: Joined, reason: TerminateReason, cx: &mut Context<'_>) {
+    /// Ends what was taken out of the table, if anything was.
+    pub(super) fn terminate(&mut self, ended: Option<Ended>, reason: TerminateReason, cx: &mut Context<'_>) {
+        let Some(Ended { mut joined, core }) = ended else { return };
         let route = joined.route;
-        let Some(channel) = joined.into_channel() else { return };
-        match guarded(|| AnyChannel::terminate(channel, reason)) {
+        let Some(channel) = joined.take_channel() else { return };
+        match guarded(|| AnyChannel::terminate(channel, reason, core)) {
             Ok(future) => {
                 let mut ending = Ending { future, route };
                 if ending.poll(&self.mount, cx).is_pending() {
@@ -193,13 +212,11 @@ impl Connection {
         reply: &Reply,
         reference: Option<&Ref>,
     ) -> Result<(), EncodeError> {
-        let join_ref = self.session.join_ref(channel);
-        let Some(joined) = self.joined(channel) else { return Ok(()) };
-        let topic = joined.topic.clone();
+        let Some((topic, join_ref)) = self.session.names(channel) else { return Ok(()) };
         let frame = self.session.encoding().encode_reply(
             join_ref.as_ref(),
             reference,
-            &topic,
+            topic,
             &reply.status,
             &reply.response,
         )?;
@@ -209,7 +226,7 @@ impl Connection {
 
     pub(super) fn with_route(&mut self, channel: ChannelId, record: impl FnOnce(&RouteMetrics)) {
         if let Some(route) = self.joined(channel).map(|joined| joined.route) {
-            record(self.mount.metrics.route(route as usize));
+            record(self.mount.metrics.route(usize::from(route)));
         }
     }
 
@@ -219,9 +236,13 @@ impl Connection {
     }
 
     fn log_crash(&mut self, what: &str, channel: ChannelId, error: &dyn std::fmt::Display) {
-        let topic = self.joined(channel).map(|joined| joined.topic.clone());
-        let topic = topic.as_deref().unwrap_or_default();
-        tracing::error!(connection = self.mailbox.id.owner(), topic = ?topic, %error, "{what}");
+        let (connection, topic) = (self.mailbox.id.owner(), self.topic(channel));
+        tracing::error!(connection, ?topic, %error, "{what}");
+    }
+
+    /// The channel's topic, for logs.
+    fn topic(&self, channel: ChannelId) -> &str {
+        self.session.names(channel).map_or("", |(topic, _)| topic)
     }
 }
 
@@ -235,7 +256,7 @@ impl Ending {
     }
 }
 
-fn log_terminate(mount: &Mount, route: u32, panic: &str) {
-    mount.metrics.route(route as usize).crashes_in_terminate.increment(1);
-    tracing::error!(channel = mount.routes[route as usize].pattern, panic, "terminate panicked");
+fn log_terminate(mount: &Mount, route: u16, panic: &str) {
+    mount.metrics.route(usize::from(route)).crashes_in_terminate.increment(1);
+    tracing::error!(channel = mount.routes[usize::from(route)].pattern, panic, "terminate panicked");
 }

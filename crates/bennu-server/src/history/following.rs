@@ -16,9 +16,9 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    /// For a join with these params. Boxed, for most channels have none.
-    pub(crate) fn new(params: &Payload) -> Box<Self> {
-        Box::new(Following { recover: Recover::of(params), recovery: Recovery::NotAsked, seat: None })
+    /// For a join with these params.
+    pub(crate) fn new(params: &Payload) -> Self {
+        Following { recover: Recover::of(params), recovery: Recovery::NotAsked, seat: None }
     }
 
     pub(crate) fn recovery(&self) -> Recovery {
@@ -36,13 +36,13 @@ impl Following {
         core: &ContextCore,
         response: &Payload,
     ) -> Result<(Payload, Option<Replay>), EncodeError> {
-        let ring = core.endpoint.ring(&core.address.topic);
+        let ring = core.client.endpoint.ring(&core.topic);
         let ring = ring.expect("at least the channel's own route keeps a history of the topic");
         let epoch = ring.epoch().to_owned();
         let (seat, found) = ring.join(&self.recover, || core.subscribe());
         self.seat = Some(seat);
         let missed = found.missed.map(|missed| {
-            let mailbox = &core.address.mailbox;
+            let mailbox = core.mailbox();
             let missed = missed?;
             let items = missed.iter().filter_map(|missed| mailbox.item(core.own_subscription(), missed));
             Replay::new(mailbox, items.filter_map(Waiting::broadcast).collect()).ok_or(Lost::TooMuch)
@@ -74,8 +74,8 @@ impl Following {
             Some(lost) => {
                 self.recovery = Recovery::Lost;
                 metrics.not_recovered.increment(1);
-                let connection = core.address.mailbox.id.owner();
-                let topic = &*core.address.topic;
+                let connection = core.mailbox().id.owner();
+                let topic = &*core.topic;
                 tracing::info!(connection, ?topic, reason = %lost, "a client could not recover");
             }
         }

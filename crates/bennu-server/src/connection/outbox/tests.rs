@@ -218,7 +218,7 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let policy = &policies[to];
                 let known = (key != "none" && !is_vital).then_some(key);
                 model.broadcast(policy, &Waits { number, size, channel: Some(to), key: known, is_vital });
-                let (channel, route) = (channel(to), to as u32);
+                let (channel, route) = (channel(to), to as u16);
                 outbox.broadcast(Fastlaned {
                     channel,
                     route,
@@ -230,7 +230,7 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Lose { channel: of } => {
                 model.lose(of);
-                outbox.lose(channel(of), of as u32, &policies[of]);
+                outbox.lose(channel(of), of as u16, &policies[of]);
                 true
             }
             Step::MakeRoom { bytes, frames, others } => {
