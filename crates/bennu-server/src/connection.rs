@@ -32,6 +32,9 @@ use crate::socket::{AnyConnected, Refusal, TransportKind};
 /// Bytes of client messages that may wait for handlers before nothing more is read.
 const MAX_WAITING: usize = 256 * 1024;
 
+/// Bytes that a transport has taken and not sent, from which on it gets no more.
+const MAX_TAKEN: usize = 64 * 1024;
+
 /// How many handlers one turn of a connection runs, so that one that never runs out of
 /// messages does not hold up the other connections of its thread.
 const STEPS_PER_TURN: u32 = 256;
@@ -179,14 +182,25 @@ impl Connection {
         self.poll_endings(cx);
     }
 
-    /// Gives out the next frames to send, counted together. [`sent`](Self::sent) tells when they have left.
+    /// Gives out the next frames to send, as many as one write can use; what stays can still be dropped.
+    /// [`sent`](Self::sent) tells when they have left.
     pub(crate) fn take_frames(&mut self, at_most: usize, take: impl FnMut(Frame)) {
-        let taken = self.outbox.take(at_most, take);
+        self.take(at_most, MAX_TAKEN.saturating_sub(self.unsent), take);
+    }
+
+    /// Gives out all frames.
+    pub(crate) fn take_all_frames(&mut self, take: impl FnMut(Frame)) {
+        self.take(usize::MAX, usize::MAX, take);
+    }
+
+    /// The frames are counted together.
+    fn take(&mut self, at_most: usize, bytes: usize, take: impl FnMut(Frame)) {
+        let taken = self.outbox.take(at_most, bytes, take);
         self.unsent += taken.bytes;
         self.mailbox.unheld(taken.droppable);
         if taken.frames > 0 {
             let metrics = self.transport_metrics();
-            metrics.sent_frames.increment(taken.frames);
+            metrics.sent_frames.increment(taken.frames as u64);
             metrics.sent_bytes.increment(taken.bytes as u64);
         }
     }

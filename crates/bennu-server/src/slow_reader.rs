@@ -125,7 +125,7 @@ impl SlowReader {
 
     /// Broadcasts of one channel that may wait for one client; 1,000 by default, one at least.
     ///
-    /// Up to 64 more may be with the transport, which does not give them back.
+    /// Up to 64 more, of 64 KiB together, may be with the transport, which does not give them back.
     #[must_use]
     pub fn max_backlog_frames(mut self, count: usize) -> Self {
         self.max_backlog_frames = count.max(1);

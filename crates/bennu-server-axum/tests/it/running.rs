@@ -9,7 +9,7 @@ use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
     AllowAnonymous, Channel, Channels, Context, DrainOptions, Endpoint, Handled, HandlerResult, JoinRefusal,
-    JoinRequest, Joined, SocketOptions,
+    JoinRequest, Joined, SlowReader, SocketOptions,
 };
 use bennu_server_axum::{Server, ServerLimits, readiness, sockets};
 use tokio::net::TcpListener;
@@ -49,9 +49,11 @@ impl Channel for Room {
     }
 }
 
-/// `/socket` with the channel `room:*`.
+/// `/socket` with the channels `room:*` and, where slow readers miss some, `cursors:*`.
 pub(crate) fn rooms(socket: SocketOptions) -> Endpoint {
-    let channels = Channels::new().channel::<Room>("room:*");
+    let cursors = SlowReader::drop_oldest().lossy();
+    let channels =
+        Channels::new().channel::<Room>("room:*").channel::<Room>("cursors:*").slow_reader(cursors);
     let builder = Endpoint::builder(PubSub::local());
     builder.socket("/socket", AllowAnonymous, channels, socket).build().unwrap()
 }

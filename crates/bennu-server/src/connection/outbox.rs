@@ -46,7 +46,7 @@ pub(super) struct Bounds {
 /// Frames that left together.
 #[derive(Default)]
 pub(super) struct Taken {
-    pub(super) frames: u64,
+    pub(super) frames: usize,
     pub(super) bytes: usize,
     /// Of these, bytes that could have been dropped.
     pub(super) droppable: usize,
@@ -97,27 +97,18 @@ impl Outbox {
         true
     }
 
-    /// Gives out the next frames, `at_most` so many.
-    pub(super) fn take(&mut self, at_most: usize, mut take: impl FnMut(Frame)) -> Taken {
+    /// Gives out the next frames, `at_most` so many, until they have so many bytes.
+    pub(super) fn take(&mut self, at_most: usize, bytes: usize, mut take: impl FnMut(Frame)) -> Taken {
         let mut taken = Taken::default();
-        if self.lanes.is_empty() {
-            let count = at_most.min(self.frames.len());
-            taken.frames = count as u64;
-            self.frames.drain(..count).for_each(|(_, frame)| {
-                taken.bytes += frame.len();
-                take(frame);
-            });
-            self.bytes -= taken.bytes;
-        } else {
-            while taken.frames < at_most as u64
-                && let Some(frame) = self.pop(&mut taken)
-            {
-                taken.frames += 1;
-                taken.bytes += frame.len();
-                take(frame);
-            }
-            self.forget_lanes(|lane| lane.is_over());
+        while taken.frames < at_most
+            && taken.bytes < bytes
+            && let Some(frame) = self.pop(&mut taken)
+        {
+            taken.frames += 1;
+            taken.bytes += frame.len();
+            take(frame);
         }
+        self.forget_lanes(|lane| lane.is_over());
         if self.frames.is_empty() {
             self.frames = VecDeque::new();
         }

@@ -275,8 +275,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
 
     fn fill_all(&mut self) {
         self.fill();
-        self.connection
-            .take_frames(usize::MAX, |frame| self.writing.frames.push_back(frame.into_websocket()));
+        self.connection.take_all_frames(|frame| self.writing.frames.push_back(frame.into_websocket()));
     }
 
     /// Closing a stream with unread bytes resets it, and the client would miss the close frame.

@@ -19,4 +19,5 @@ mod longpoll_nodes;
 mod observability;
 mod poller;
 mod sessions;
+mod slow_readers;
 mod versions;

@@ -168,3 +168,52 @@ async fn a_reader_that_is_slow_but_reads_gets_everything() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_reader_that_stops_misses_what_is_lossy_and_nothing_else() {
+    const CURSORS: u64 = 400;
+    const ROOM: usize = 40;
+    let server = Running::start(Settings::default()).await;
+    let mut slow = Peer::open_narrow(server.address).await.upgraded().await;
+    slow.join("room:a").await;
+    slow.join("cursors:a").await;
+    let fill = "x".repeat(64 * 1024);
+    // 25 MB: more than the kernel keeps and more than may wait.
+    for n in 0..CURSORS {
+        server.endpoint.broadcast("cursors:a", "cursor", json!({"n": n, "fill": fill})).unwrap();
+        if n % 10 == 0 {
+            server.endpoint.broadcast("room:a", "msg", json!({ "n": n / 10 })).unwrap();
+            slow.send(json!(["1", format!("echo {}", n / 10), "room:a", "echo", {}])).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (mut cursors, mut room, mut replies) = (Vec::new(), Vec::new(), Vec::new());
+    while cursors.last() != Some(&(CURSORS - 1)) || room.len() < ROOM || replies.len() < ROOM {
+        let message = slow.recv().await;
+        match (message[2].as_str().unwrap(), message[3].as_str().unwrap()) {
+            ("cursors:a", "cursor") => cursors.push(message[4]["n"].as_u64().unwrap()),
+            ("room:a", "msg") => room.push(message[4]["n"].as_u64().unwrap()),
+            ("room:a", "phx_reply") => replies.push(message[1].as_str().unwrap().to_owned()),
+            _ => panic!("{message}"),
+        }
+    }
+    assert_eq!(room, (0..ROOM as u64).collect::<Vec<_>>());
+    assert_eq!(replies, (0..ROOM).map(|n| format!("echo {n}")).collect::<Vec<_>>());
+    assert!(cursors.is_sorted() && cursors.len() < CURSORS as usize, "{cursors:?}");
+    slow.expect_echo("cursors:a").await;
+}
+
+#[tokio::test]
+async fn attack_045_a_reader_that_stops_on_a_lossy_channel_is_dropped_all_the_same() {
+    let socket = SocketOptions::default().write_timeout(Duration::from_secs(1));
+    let server = Running::start(Settings { socket, ..Settings::default() }).await;
+    let mut deaf = Peer::open_narrow(server.address).await.upgraded().await;
+    deaf.join("cursors:a").await;
+    let fill = "x".repeat(64 * 1024);
+    let began = Instant::now();
+    while server.endpoint.connection_count() > 0 {
+        server.endpoint.broadcast("cursors:a", "cursor", json!({ "fill": fill })).unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert!(began.elapsed() < PATIENCE, "the deaf client is still there");
+    }
+}

@@ -66,6 +66,7 @@ enum Step {
     },
     Take {
         at_most: usize,
+        bytes: usize,
     },
     /// The lost channels have ended.
     Forget,
@@ -84,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..CHANNELS - 1).prop_map(|channel| Step::Lose { channel }),
         3 => (50_usize..300, 5_usize..30, 0_usize..100)
             .prop_map(|(bytes, frames, others)| Step::MakeRoom { bytes, frames, others }),
-        4 => (0_usize..6).prop_map(|at_most| Step::Take { at_most }),
+        4 => (0_usize..6, 0_usize..80).prop_map(|(at_most, bytes)| Step::Take { at_most, bytes }),
         1 => Just(Step::Forget),
     ]
 }
@@ -189,8 +190,9 @@ impl Model {
         }
     }
 
-    fn take(&mut self, at_most: usize) -> Vec<u32> {
-        let count = at_most.min(self.waiting.len());
+    fn take(&mut self, at_most: usize, bytes: usize) -> Vec<u32> {
+        let before = |index: usize| self.waiting[..index].iter().map(|waits| waits.size).sum::<usize>();
+        let count = (0..self.waiting.len()).take_while(|index| before(*index) < bytes).count().min(at_most);
         let taken = self.waiting.drain(..count).map(|waits| waits.number).collect();
         for channel in 0..CHANNELS {
             self.merging[channel] &= !self.of(channel).is_empty();
@@ -238,10 +240,10 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 model.make_room(&policies, bounds, others);
                 outbox.make_room(bounds, others)
             }
-            Step::Take { at_most } => {
+            Step::Take { at_most, bytes } => {
                 let mut taken = Vec::new();
-                outbox.take(at_most, |frame| taken.push(number_of(&frame)));
-                prop_assert_eq!(&taken, &model.take(at_most));
+                outbox.take(at_most, bytes, |frame| taken.push(number_of(&frame)));
+                prop_assert_eq!(&taken, &model.take(at_most, bytes));
                 left.extend(taken);
                 true
             }
@@ -266,7 +268,7 @@ fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert_eq!(outbox.lost().len(), model.lost.iter().filter(|lost| **lost).count());
         prop_assert_eq!(left.len() + dropped.values().sum::<usize>() + outbox.len(), queued);
     }
-    outbox.take(usize::MAX, |frame| left.push(number_of(&frame)));
+    outbox.take(usize::MAX, usize::MAX, |frame| left.push(number_of(&frame)));
     prop_assert!(left.is_sorted(), "it is a part of what was queued, in that order");
     Ok(())
 }
@@ -282,7 +284,7 @@ proptest! {
 
 fn taken(outbox: &mut Outbox, at_most: usize) -> Vec<u32> {
     let mut taken = Vec::new();
-    outbox.take(at_most, |frame| taken.push(number_of(&frame)));
+    outbox.take(at_most, usize::MAX, |frame| taken.push(number_of(&frame)));
     taken
 }
 

@@ -197,7 +197,7 @@ impl Session {
         let mut messages = std::mem::take(&mut self.returned);
         self.connection.sent(messages.iter().map(String::len).sum());
         let mut frames = Vec::new();
-        self.connection.take_frames(usize::MAX, |frame| frames.push(frame));
+        self.connection.take_all_frames(|frame| frames.push(frame));
         for frame in frames {
             self.connection.sent(frame.len());
             let text = (frame.kind() == FrameKind::Text).then(|| String::from_utf8(frame.payload().into()));
