@@ -16,8 +16,14 @@ fuzz() {
     ./fuzz/run.sh 600 keep
 }
 
+# Two million random and hostile streams of frames, and as many compressed messages, read by us and by others.
+codec() {
+    BENNU_CODEC_CASES="${BENNU_CODEC_CASES:-2000000}" \
+        cargo test --locked --release -p bennu-protocol --test it agreement::
+}
+
 if [ $# = 0 ]; then
-    set -- drain fuzz
+    set -- drain fuzz codec
 fi
 for check in "$@"; do
     echo "long-checks.sh: $check"
