@@ -3,6 +3,7 @@
 mod bench;
 mod client;
 mod compare;
+mod document;
 mod echoes;
 mod fault;
 mod figures;
@@ -56,6 +57,7 @@ fn run(options: Options) -> anyhow::Result<()> {
     rlimit::increase_nofile_limit(u64::MAX)?;
     match options.command {
         Some(Command::Mode(mode)) => measure(&mode),
+        Some(Command::Report(document)) => document.write(),
         None => match options.compare.as_deref() {
             Some([a, b]) => compare::show(&mut std::io::stdout(), &report::read(a)?, &report::read(b)?),
             Some(_) | None => unreachable!("the parser asks for a command, or for two files"),

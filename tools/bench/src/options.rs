@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::document::Document;
 use crate::mode::Mode;
 use crate::protocol::Protocol;
 
@@ -25,9 +26,12 @@ pub(crate) struct Options {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Command {
     #[command(flatten)]
     Mode(Mode),
+    /// Write the tables and plots of the documents from files of runs.
+    Report(Document),
 }
 
 /// What all modes have in common.

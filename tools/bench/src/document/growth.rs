@@ -1,0 +1,202 @@
+//! What becomes of the costs when the work grows: one table and the plots.
+
+use super::bars::{Bars, Group};
+use super::curves::{Curve, Curves};
+use super::headline::{SERVERS, Unit};
+use super::trials::{Load, Trials};
+
+/// How a cost grows with one parameter.
+struct Growth {
+    file: &'static str,
+    title: &'static str,
+    x: &'static str,
+    y: &'static str,
+    mode: &'static str,
+    /// The parameters that stay, and the one that grows, with its values.
+    fixed: &'static [(&'static str, f64)],
+    grows: &'static str,
+    values: &'static [f64],
+    figure: &'static str,
+    unit: Unit,
+}
+
+const RSS: Growth = Growth {
+    file: "memory-growth.svg",
+    title: "RSS per connection joined to one channel, after heartbeats",
+    x: "connections",
+    y: "bytes",
+    mode: "conns",
+    fixed: &[("joins", 1.0)],
+    grows: "connections",
+    values: &[1000.0, 5000.0, 15_000.0],
+    figure: "per_connection_after_heartbeats_bytes",
+    unit: Unit::Bytes,
+};
+
+const SUBSCRIBERS: Growth = Growth {
+    file: "fanout-growth.svg",
+    title: "CPU per delivery, one message at a time",
+    x: "subscribers",
+    y: "µs",
+    mode: "fanout",
+    fixed: &[("publishers", 1.0), ("outstanding", 1.0)],
+    grows: "subscribers",
+    values: &[1000.0, 5000.0, 15_000.0],
+    figure: "cpu_per_delivery_us",
+    unit: Unit::Microseconds,
+};
+
+const OUTSTANDING: Growth = Growth {
+    file: "outstanding.svg",
+    title: "CPU per delivery, 1,000 subscribers",
+    x: "messages outstanding",
+    y: "µs",
+    mode: "fanout",
+    fixed: &[("publishers", 1.0), ("subscribers", 1000.0)],
+    grows: "outstanding",
+    values: &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0],
+    figure: "cpu_per_delivery_us",
+    unit: Unit::Microseconds,
+};
+
+const CHANNELS: Growth = Growth {
+    file: "channels.svg",
+    title: "CPU per echo, 100 connections",
+    x: "channels per connection",
+    y: "µs",
+    mode: "echo",
+    fixed: &[("connections", 100.0)],
+    grows: "joins",
+    values: &[1.0, 10.0, 100.0],
+    figure: "cpu_per_echo_us",
+    unit: Unit::Microseconds,
+};
+
+const ALL: &[Growth] = &[RSS, SUBSCRIBERS, OUTSTANDING, CHANNELS];
+
+/// By how much the dearest may exceed the cheapest, in percent: the targets.
+const FLAT: &[(&Growth, f64, f64)] =
+    &[(&RSS, 25.0, 10.0), (&SUBSCRIBERS, 25.0, 10.0), (&CHANNELS, 25.0, 10.0)];
+
+impl Growth {
+    /// The medians of a server, as far as it was measured.
+    fn points(&self, trials: &Trials, server: &str) -> Vec<(f64, f64)> {
+        let median = |value: &f64| {
+            let parameters: Vec<_> = self.fixed.iter().copied().chain([(self.grows, *value)]).collect();
+            let load = Load { mode: self.mode, parameters: &parameters };
+            Some((*value, trials.median(server, load, &[self.figure])?.value))
+        };
+        self.values.iter().filter_map(median).collect()
+    }
+
+    fn plot(&self, trials: &Trials) -> String {
+        let curves = SERVERS.iter().enumerate().map(|(color, (server, name))| Curve {
+            name,
+            color,
+            points: self.points(trials, server),
+        });
+        let curves: Vec<Curve> = curves.filter(|curve| curve.points.len() > 1).collect();
+        let plot = Curves { title: self.title, x: self.x, y: self.y, ticks: self.values, curves };
+        plot.svg()
+    }
+}
+
+/// The curves that are meant to be flat, with by how much they are not.
+pub(crate) fn table(trials: &Trials) -> String {
+    let mut table = String::from(
+        "| bennu | | | | dearest over cheapest | must | stretch |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (growth, must, stretch) in FLAT {
+        let points = growth.points(trials, "bennu");
+        let cell = |value: &f64| {
+            let found = points.iter().find(|(x, _)| x == value);
+            let text = found.map_or_else(|| "–".to_owned(), |(_, y)| growth.unit.text(*y));
+            format!("{} {}: {text}", super::headline::grouped(*value), growth.x)
+        };
+        let cells: Vec<String> = growth.values.iter().map(cell).collect();
+        let over = excess(&points).map_or_else(|| "–".to_owned(), |percent| format!("{percent:.0} %"));
+        table.push_str(&format!(
+            "| {} | {} | {over} | {must} % | {stretch} % |\n",
+            growth.title,
+            cells.join(" | ")
+        ));
+    }
+    table
+}
+
+/// By how many percent the largest exceeds the smallest.
+fn excess(points: &[(f64, f64)]) -> Option<f64> {
+    let values = || points.iter().map(|(_, y)| *y);
+    let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+    (points.len() > 1 && low > 0.0).then(|| (high / low - 1.0) * 100.0)
+}
+
+/// All plots, each with the name of its file.
+pub(crate) fn plots(trials: &Trials) -> Vec<(&'static str, String)> {
+    let mut plots: Vec<_> = ALL.iter().map(|growth| (growth.file, growth.plot(trials))).collect();
+    plots.push(("memory.svg", memory(trials)));
+    plots
+}
+
+/// What each server takes for a connection, at rest and after a large message.
+fn memory(trials: &Trials) -> String {
+    let load = Load { mode: "conns", parameters: &[("connections", 5000.0), ("joins", 1.0)] };
+    let figures = ["per_connection_after_heartbeats_bytes", "per_connection_after_16k_bytes"];
+    let groups = SERVERS.iter().map(|(server, name)| Group {
+        name,
+        values: figures
+            .iter()
+            .map(|figure| trials.median(server, load, &[*figure]))
+            .map(|m| m.map(|m| m.value))
+            .collect(),
+    });
+    let groups: Vec<Group> = groups.filter(|group| group.values.iter().any(Option::is_some)).collect();
+    let bars = Bars {
+        title: "RSS per connection, 5,000 connections, bytes",
+        names: &["after heartbeats", "after 16 KB each way"],
+        groups,
+    };
+    bars.svg()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::svg::tests::assert_well_formed;
+    use super::super::trials::tests;
+    use super::*;
+
+    fn trials() -> Trials {
+        let costs = [(1000, 4.0), (5000, 5.0), (15_000, 4.5)];
+        let run = |(subscribers, cost): (u32, f64)| {
+            let parameters =
+                json!({"subscribers": subscribers, "publishers": 1, "outstanding": 1, "rate": null});
+            tests::trial("bennu", "fanout", 1, parameters, json!({"cpu_per_delivery_us": cost}))
+        };
+        tests::trials(costs.into_iter().map(run))
+    }
+
+    #[test]
+    fn the_table_tells_by_how_much_a_curve_is_not_flat() {
+        let table = table(&trials());
+        let line = table.lines().find(|line| line.contains("CPU per delivery")).unwrap();
+        assert!(line.contains("5,000 subscribers: 5.00 µs") && line.contains("| 25 % | 25 % |"), "{line}");
+        assert!(
+            table.lines().any(|line| line.contains("CPU per echo") && line.contains("| – | 25 % |")),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn every_plot_is_well_formed_with_and_without_runs() {
+        for trials in [trials(), Trials::default()] {
+            for (name, plot) in plots(&trials) {
+                assert_well_formed(name, &plot);
+            }
+        }
+        let (_, plot) = plots(&trials()).remove(1);
+        assert_eq!(plot.matches("<polyline").count(), 1, "{plot}");
+        assert_eq!(plot.matches("<circle").count(), 3, "{plot}");
+    }
+}
