@@ -11,9 +11,12 @@ pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endp
         .channel::<RoomChannel>("room:*")
         .channel::<StateChannel>("state:*")
         .channel::<PresenceChannel>("presence:*");
+    // Where every room keeps state, so that the same load can be put on it.
+    let with_state = Channels::new().channel::<StateChannel>("room:*");
     Ok(options
         .endpoint(pubsub)?
-        .socket("/socket", BenchSocket { presence }, channels, options.socket())
+        .socket("/socket", BenchSocket { presence: presence.clone() }, channels, options.socket())
+        .socket("/state", BenchSocket { presence }, with_state, options.socket())
         .build()?)
 }
 

@@ -6,6 +6,15 @@ use crate::client::{Client, V2, broadcast};
 use crate::server::Server;
 
 #[test]
+fn rooms_of_the_other_mount_have_state() {
+    let server = Server::start("bench", &[]);
+    let mut client = Client::connect_to(server.address, "/state/websocket?vsn=2.0.0");
+    client.join("1", "room:a");
+    client.push("2", "room:a", "count", json!({}));
+    assert_eq!(client.receive()[4]["response"]["count"], 128 + 1);
+}
+
+#[test]
 fn rooms_with_state_keep_it_for_each_join_and_are_rooms() {
     let server = Server::start("bench", &[]);
     let (mut one, mut other) =
