@@ -17,6 +17,7 @@ pub struct ServerLimits {
     pub(crate) write_timeout: Duration,
     pub(crate) max_head_size: usize,
     pub(crate) max_headers: usize,
+    pub(crate) send_buffer: Option<usize>,
 }
 
 impl Default for ServerLimits {
@@ -29,6 +30,7 @@ impl Default for ServerLimits {
             write_timeout: Duration::from_secs(30),
             max_head_size: 64 * 1024,
             max_headers: 100,
+            send_buffer: None,
         }
     }
 }
@@ -86,6 +88,18 @@ impl ServerLimits {
     #[must_use]
     pub fn max_headers(mut self, count: usize) -> Self {
         self.max_headers = count;
+        self
+    }
+
+    /// Bytes that the kernel may keep for each client that takes them slowly; by default what the system finds right,
+    /// on Linux up to the largest of `net.ipv4.tcp_wmem`, often 4 MB. Linux takes twice the number, for its own needs.
+    ///
+    /// It is the memory that no limit of a socket counts, so a server with many clients that may stall sets it to 64 KiB
+    /// or so. It also bounds how fast one client is served: so many bytes for each round trip.
+    #[must_use]
+    #[doc(alias = "SO_SNDBUF")]
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.send_buffer = Some(bytes);
         self
     }
 

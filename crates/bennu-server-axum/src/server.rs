@@ -18,6 +18,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -251,6 +252,11 @@ impl Http {
     fn start(&self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY is not set");
+        }
+        if let Some(bytes) = self.limits.send_buffer
+            && let Err(error) = SockRef::from(&stream).set_send_buffer_size(bytes)
+        {
+            tracing::debug!(%error, "SO_SNDBUF is not set");
         }
         let app = App { router: self.app.clone(), peer };
         let (limits, builder) = (self.limits.clone(), self.builder.clone());

@@ -217,3 +217,20 @@ async fn attack_045_a_reader_that_stops_on_a_lossy_channel_is_dropped_all_the_sa
         assert!(began.elapsed() < PATIENCE, "the deaf client is still there");
     }
 }
+
+#[tokio::test]
+async fn with_a_small_send_buffer_the_kernel_keeps_little_for_who_does_not_read() {
+    let limits = ServerLimits::default().write_timeout(Duration::from_secs(1)).max_connections(1);
+    let server =
+        Running::start(Settings { limits: limits.send_buffer(16 * 1024), ..Settings::default() }).await;
+    let mut slow = Peer::open_narrow(server.address).await;
+    slow.write("GET /long HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut next = Peer::open(server.address).await;
+    next.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(next.answer().await.status, 200, "the only place is free again");
+    let mut kept = Vec::new();
+    let reading = tokio::time::timeout(PATIENCE, slow.stream.read_to_end(&mut kept)).await;
+    // Whether the end is in order or not, this is all there was.
+    let _ = reading.expect("the server has not closed the connection");
+    assert!((1..128 * 1024).contains(&kept.len()), "{} bytes", kept.len());
+}
