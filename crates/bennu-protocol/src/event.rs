@@ -24,6 +24,18 @@ pub enum Event {
 }
 
 impl Event {
+    /// The protocol's event of this name, if it is one.
+    pub(crate) fn reserved(text: &str) -> Option<Self> {
+        Some(match text {
+            "phx_join" => Event::Join,
+            "phx_leave" => Event::Leave,
+            "phx_reply" => Event::Reply,
+            "phx_error" => Event::Error,
+            "phx_close" => Event::Close,
+            _ => return None,
+        })
+    }
+
     /// The event as it stands on the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -40,14 +52,7 @@ impl Event {
 
 impl From<&str> for Event {
     fn from(text: &str) -> Self {
-        match text {
-            "phx_join" => Event::Join,
-            "phx_leave" => Event::Leave,
-            "phx_reply" => Event::Reply,
-            "phx_error" => Event::Error,
-            "phx_close" => Event::Close,
-            _ => Event::Custom(text.into()),
-        }
+        Event::reserved(text).unwrap_or_else(|| Event::Custom(text.into()))
     }
 }
 

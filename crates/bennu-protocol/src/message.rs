@@ -61,6 +61,13 @@ impl Name {
         }
     }
 
+    pub(crate) fn as_ref(&self) -> NameRef<'_> {
+        match self {
+            Name::Text(text) => NameRef::Text(text.as_str()),
+            Name::Other(bytes) => NameRef::Other(bytes),
+        }
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -93,6 +100,13 @@ impl Name {
     pub(crate) fn from_string(text: String) -> Self {
         Name::Text(Text(text.into()))
     }
+}
+
+/// A [`Name`] that is somebody else's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NameRef<'a> {
+    Text(&'a str),
+    Other(&'a [u8]),
 }
 
 impl From<&str> for Name {

@@ -68,9 +68,15 @@ impl PubSub {
     /// Puts a subscriber of one's own on `topic`; it stays until [`remove_subscriber`](Self::remove_subscriber).
     ///
     /// This is for those who multiplex many topics onto one queue, as connections do;
-    /// a task uses [`subscribe`](Self::subscribe).
-    pub fn add_subscriber(&self, topic: impl AsRef<str>, id: SubscriberId, subscriber: Arc<dyn Subscriber>) {
-        self.registry.insert(topic.as_ref(), id, subscriber);
+    /// a task uses [`subscribe`](Self::subscribe). Returns the topic's name in the memory that all its
+    /// subscribers share, for those who keep it.
+    pub fn add_subscriber(
+        &self,
+        topic: impl Into<Arc<str>>,
+        id: SubscriberId,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> Arc<str> {
+        self.registry.insert(topic.into(), id, subscriber)
     }
 
     /// Ends what [`add_subscriber`](Self::add_subscriber) began; nothing happens if there is none.

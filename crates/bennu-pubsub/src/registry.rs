@@ -1,6 +1,6 @@
 //! Who listens to what.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -56,7 +56,15 @@ const SHARDS: usize = 32;
 /// which is why they may not call back.
 pub(crate) struct Registry {
     hasher: RandomState,
-    shards: [RwLock<HashMap<Arc<str>, Vec<Entry>>>; SHARDS],
+    shards: [RwLock<Topics>; SHARDS],
+}
+
+type Topics = HashMap<Arc<str>, Entries>;
+
+/// The subscribers of a topic. Very many topics have one alone, which takes no memory beside its place.
+enum Entries {
+    One(Entry),
+    Many(Vec<Entry>),
 }
 
 struct Entry {
@@ -71,27 +79,37 @@ impl Default for Registry {
 }
 
 impl Registry {
-    pub(crate) fn insert(&self, topic: &str, id: SubscriberId, subscriber: Arc<dyn Subscriber>) {
+    /// Adds a subscriber, and returns the topic as all its subscribers share it: `topic` itself if this is the first.
+    pub(crate) fn insert(
+        &self,
+        topic: Arc<str>,
+        id: SubscriberId,
+        subscriber: Arc<dyn Subscriber>,
+    ) -> Arc<str> {
         let entry = Entry { id, subscriber };
-        let mut topics = self.shard(topic).write();
-        match topics.get_mut(topic) {
-            Some(entries) => entries.push(entry),
-            None => drop(topics.insert(topic.into(), vec![entry])),
+        match self.shard(&topic).write().entry(topic) {
+            hash_map::Entry::Occupied(mut occupied) => {
+                occupied.get_mut().push(entry);
+                occupied.key().clone()
+            }
+            hash_map::Entry::Vacant(vacant) => {
+                let shared = vacant.key().clone();
+                vacant.insert(Entries::One(entry));
+                shared
+            }
         }
     }
 
     pub(crate) fn remove(&self, topic: &str, id: SubscriberId) {
         let mut topics = self.shard(topic).write();
-        let Some(entries) = topics.get_mut(topic) else { return };
-        entries.retain(|entry| entry.id != id);
-        if entries.is_empty() {
+        if topics.get_mut(topic).is_some_and(|entries| entries.remove(id)) {
             topics.remove(topic);
         }
     }
 
     pub(crate) fn dispatch(&self, topic: &str, from: Option<SubscriberId>, delivery: &Delivery) {
         let topics = self.shard(topic).read();
-        for entry in topics.get(topic).into_iter().flatten() {
+        for entry in topics.get(topic).into_iter().flat_map(Entries::as_slice) {
             if Some(entry.id) != from {
                 entry.subscriber.deliver(entry.id, delivery);
             }
@@ -99,7 +117,7 @@ impl Registry {
     }
 
     pub(crate) fn count(&self, topic: &str) -> usize {
-        self.shard(topic).read().get(topic).map_or(0, Vec::len)
+        self.shard(topic).read().get(topic).map_or(0, |entries| entries.as_slice().len())
     }
 
     /// The topic in shared memory: the subscribers' own copy if there are any.
@@ -108,9 +126,39 @@ impl Registry {
         topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone())
     }
 
-    fn shard(&self, topic: &str) -> &RwLock<HashMap<Arc<str>, Vec<Entry>>> {
+    fn shard(&self, topic: &str) -> &RwLock<Topics> {
         // The remainder is below SHARDS, so the cast keeps the value.
         &self.shards[(self.hasher.hash_one(topic) % SHARDS as u64) as usize]
+    }
+}
+
+impl Entries {
+    fn push(&mut self, entry: Entry) {
+        *self = match std::mem::replace(self, Entries::Many(Vec::new())) {
+            Entries::One(first) => Entries::Many(vec![first, entry]),
+            Entries::Many(mut entries) => {
+                entries.push(entry);
+                Entries::Many(entries)
+            }
+        };
+    }
+
+    /// True if nobody is left.
+    fn remove(&mut self, id: SubscriberId) -> bool {
+        match self {
+            Entries::One(entry) => entry.id == id,
+            Entries::Many(entries) => {
+                entries.retain(|entry| entry.id != id);
+                entries.is_empty()
+            }
+        }
+    }
+
+    fn as_slice(&self) -> &[Entry] {
+        match self {
+            Entries::One(entry) => std::slice::from_ref(entry),
+            Entries::Many(entries) => entries,
+        }
     }
 }
 

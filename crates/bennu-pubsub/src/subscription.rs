@@ -49,8 +49,8 @@ impl Subscription {
     pub(crate) fn new(registry: Arc<Registry>, topic: &str) -> Self {
         let queue = Arc::new(Queue::default());
         let id = SubscriberId::unique();
-        registry.insert(topic, id, queue.clone());
-        Subscription { registry, topic: topic.into(), id, queue }
+        let topic = registry.insert(topic.into(), id, queue.clone());
+        Subscription { registry, topic, id, queue }
     }
 
     /// Waits for the next delivery. Safe to drop while waiting: nothing is lost.
@@ -159,6 +159,25 @@ mod tests {
         assert_eq!(pubsub.subscriber_count("t"), 1);
         drop(subscription);
         assert_eq!(pubsub.subscriber_count("t"), 0);
+    }
+
+    #[test]
+    fn subscriptions_end_in_any_order_and_each_alone() {
+        let pubsub = PubSub::local();
+        for ended in 0..3 {
+            let mut all: Vec<_> = (0..3).map(|_| pubsub.subscribe("t")).collect();
+            let first = all.remove(ended);
+            drop(first);
+            pubsub.broadcast("t", 1u32);
+            assert!(all.iter_mut().all(|subscription| numbers(subscription) == [1]), "{ended}");
+            drop(all.pop());
+            pubsub.broadcast("t", 2u32);
+            assert_eq!(numbers(&mut all[0]), [2], "{ended}");
+        }
+        let mut alone = pubsub.subscribe("t");
+        pubsub.remove_subscriber("t", SubscriberId::unique());
+        pubsub.broadcast("t", 3u32);
+        assert_eq!((numbers(&mut alone), pubsub.subscriber_count("t")), (vec![3], 1));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl ConnectionStart {
     fn subscribe(&self, mailbox: &Arc<Mailbox>) {
         if let Some(id) = &self.connected.id {
             let token = mailbox.id.with_token(SOCKET_TOKEN);
-            self.endpoint.pubsub().add_subscriber(id, token, mailbox.clone());
+            self.endpoint.pubsub().add_subscriber(id.clone(), token, mailbox.clone());
         }
     }
 

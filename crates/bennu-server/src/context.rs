@@ -208,7 +208,7 @@ impl<A: 'static> Context<A> {
         if topic == *self.topic() || self.core.subscriptions().contains(&topic) {
             return;
         }
-        self.core.mailbox().subscribe(&topic, self.core.info_subscription());
+        let topic = self.core.mailbox().subscribe(topic, self.core.info_subscription());
         self.core.kept.extras.get_or_insert_default().subscriptions.push(topic);
     }
 
@@ -269,7 +269,7 @@ impl ContextCore {
         self.metrics().channels.increment(1);
         match self.kept.extras.as_mut().and_then(|extras| extras.history.take()) {
             None => {
-                self.subscribe();
+                self.topic = self.subscribe();
                 Ok((response, None))
             }
             Some(mut history) => {
@@ -280,8 +280,8 @@ impl ContextCore {
         }
     }
 
-    pub(crate) fn subscribe(&self) {
-        self.mailbox().subscribe(&self.topic, self.own_subscription());
+    pub(crate) fn subscribe(&self) -> Topic {
+        self.mailbox().subscribe(self.topic.clone(), self.own_subscription())
     }
 
     /// Ends every subscription of the channel.

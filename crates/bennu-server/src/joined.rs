@@ -113,6 +113,8 @@ struct Busy {
     running: Option<Running>,
     /// What the client missed; comes before all that waits.
     replay: Option<Replay>,
+    /// Whether `after_join` is to be run; comes next.
+    is_new: bool,
     waiting: VecDeque<Waiting>,
     /// Bytes of client messages in `waiting`.
     waiting_bytes: usize,
@@ -224,7 +226,8 @@ impl Joined {
     /// that handler any more, but for those that are in the queue already.
     pub(crate) fn settle(&mut self) {
         if self.holds_broadcasts() && self.channel.is_some() {
-            let holds = self.waiting().any(|waiting| self.is_in_order(waiting));
+            let is_new = self.busy.as_ref().is_some_and(|busy| busy.is_new);
+            let holds = is_new || self.waiting().any(|waiting| self.is_in_order(waiting));
             self.busy.iter_mut().for_each(|busy| busy.holds_broadcasts = holds);
         }
         self.tidy();
@@ -245,7 +248,7 @@ impl Joined {
     }
 
     /// The join is accepted: subscribes, makes what the client missed and `after_join` the first
-    /// things to come, and returns the response for the client.
+    /// things to come, and returns the response for the client and the topic in shared memory.
     ///
     /// # Errors
     ///
@@ -254,19 +257,17 @@ impl Joined {
         &mut self,
         response: Payload,
         contexts: &Contexts<'_>,
-    ) -> Result<Payload, EncodeError> {
-        if self.channel.is_none() {
-            return Ok(response);
-        }
-        let Some(mut core) = contexts.core(self) else { return Ok(response) };
+    ) -> Result<(Payload, Option<Topic>), EncodeError> {
+        let Some(mut core) = contexts.core(self) else { return Ok((response, None)) };
         let begun = core.subscribe_own(response);
+        let topic = core.topic.clone();
         self.keep(core.into_kept());
         let (response, missed) = begun?;
         let busy = self.busy.get_or_insert_default();
         busy.replay = missed;
         busy.holds_broadcasts = true;
-        busy.waiting.push_front(Waiting::Input(Input::AfterJoin));
-        Ok(response)
+        busy.is_new = true;
+        Ok((response, Some(topic)))
     }
 
     /// Runs the handler that waits, or the next one, until something is to be done or it waits again.
@@ -332,9 +333,7 @@ impl Joined {
 
     /// Whether a turn has nothing to do about it.
     pub(crate) fn is_idle(&self) -> bool {
-        let is_still =
-            |busy: &Busy| busy.running.is_none() && busy.replay.is_none() && busy.waiting.is_empty();
-        self.busy.as_deref().is_none_or(is_still)
+        self.busy.as_ref().is_none_or(|busy| busy.is_still())
     }
 
     /// Notes whether it is in the list of those that a turn runs; true if it was not noted so before.
@@ -346,7 +345,7 @@ impl Joined {
     /// Drops what waits; the connection has ended.
     pub(crate) fn clear_waiting(&mut self) {
         let Some(busy) = &mut self.busy else { return };
-        busy.replay = None;
+        (busy.replay, busy.is_new) = (None, false);
         discard(std::mem::take(&mut busy.waiting));
         (busy.waiting_bytes, busy.backlog_bytes) = (0, 0);
     }
@@ -432,6 +431,9 @@ impl Busy {
                 Poll::Pending => return None,
             }
         }
+        if std::mem::take(&mut self.is_new) {
+            return Some(Waiting::Input(Input::AfterJoin));
+        }
         let Some(next) = self.waiting.pop_front() else {
             self.waiting = VecDeque::new();
             return None;
@@ -441,9 +443,14 @@ impl Busy {
         Some(next)
     }
 
+    /// Whether there is nothing to run.
+    fn is_still(&self) -> bool {
+        let is_waiting = self.replay.is_some() || self.is_new || !self.waiting.is_empty();
+        self.running.is_none() && !is_waiting
+    }
+
     fn is_empty(&self) -> bool {
-        let is_still = self.running.is_none() && self.replay.is_none() && self.waiting.is_empty();
-        is_still && !self.holds_broadcasts && self.extras.is_none() && !self.is_listed
+        self.is_still() && !self.holds_broadcasts && self.extras.is_none() && !self.is_listed
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bennu_protocol::{Broadcast, ChannelId, Encoding, Frame};
+use bennu_protocol::{Broadcast, ChannelId, Encoding, Frame, Topic};
 use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -103,9 +103,10 @@ impl Mailbox {
         })
     }
 
-    /// Begins to receive what is broadcast to a topic.
-    pub(crate) fn subscribe(self: &Arc<Self>, topic: &str, subscription: Subscription) {
-        self.pubsub.add_subscriber(topic, self.id.with_token(subscription.to_token()), self.clone());
+    /// Begins to receive what is broadcast to a topic. Returns it in the memory that all share who receive it.
+    pub(crate) fn subscribe(self: &Arc<Self>, topic: Topic, subscription: Subscription) -> Topic {
+        let id = self.id.with_token(subscription.to_token());
+        self.pubsub.add_subscriber(topic, id, self.clone()).into()
     }
 
     /// Ends what [`subscribe`](Self::subscribe) began.

@@ -206,8 +206,8 @@ fn join_all(clients: &mut [Client], rows: &mut Vec<Row>) {
     let frame = join(1, "room:lobby");
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&frame));
-    rows.push(Row::held("its first joined channel", &region, CONNECTIONS, (150.0, 3.1)));
-    rows.push(Row::passing("joining it", &region, CONNECTIONS, 19.1));
+    rows.push(Row::held("its first joined channel", &region, CONNECTIONS, (105.0, 2.1)));
+    rows.push(Row::passing("joining it", &region, CONNECTIONS, 16.5));
     let heartbeat = text(r#"[null,"2","phoenix","heartbeat",{}]"#);
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&heartbeat));
@@ -217,7 +217,7 @@ fn join_all(clients: &mut [Client], rows: &mut Vec<Row>) {
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&echo));
     rows.push(Row::held("after an echo", &region, CONNECTIONS, (0.0, 0.0)));
-    rows.push(Row::passing("an echo", &region, CONNECTIONS, 10.1));
+    rows.push(Row::passing("an echo", &region, CONNECTIONS, 8.1));
 }
 
 /// Joins more topics, the same for some connections or for each another, and leaves nobody out.
@@ -265,14 +265,14 @@ fn main() {
         shared,
         ["each further joined channel, topic shared by 500", "joining it "],
         |_, number| format!("room:shared{number}"),
-        [170.0, 1.1, 17.0],
+        [130.0, 0.1, 15.0],
         &mut rows,
     );
     join_more(
         &mut own[..100],
         ["each further joined channel, topic of its own", "joining it  "],
         |client, number| format!("room:{client}:{number}"),
-        [270.0, 3.1, 19.0],
+        [215.0, 1.1, 15.0],
         &mut rows,
     );
     rows.iter().for_each(Row::print);

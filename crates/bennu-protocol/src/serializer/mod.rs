@@ -5,7 +5,7 @@ mod v2;
 
 use crate::error::{DecodeError, EncodeError, VersionError};
 use crate::frame::Frame;
-use crate::message::{Message, Name, Status};
+use crate::message::{Message, NameRef, Status};
 use crate::payload::Payload;
 use crate::refs::Ref;
 
@@ -25,7 +25,7 @@ pub enum Serializer {
 pub(crate) struct ReplyParts<'a> {
     pub(crate) join_ref: Option<&'a Ref>,
     pub(crate) reference: Option<&'a Ref>,
-    pub(crate) topic: &'a Name,
+    pub(crate) topic: NameRef<'a>,
     pub(crate) status: &'a Status,
     pub(crate) response: &'a Payload,
 }
@@ -122,7 +122,7 @@ impl Serializer {
         status: &Status,
         response: &Payload,
     ) -> Result<Frame, EncodeError> {
-        let topic = &Name::from(topic);
+        let topic = NameRef::Text(topic);
         self.encode_reply_parts(&ReplyParts { join_ref, reference, topic, status, response })
     }
 

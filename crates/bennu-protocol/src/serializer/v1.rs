@@ -136,6 +136,7 @@ fn json_of(payload: &Payload) -> Result<&Bytes, EncodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::NameRef;
     use crate::message::{Name, Status};
 
     fn decode_text(text: &str) -> Result<Message, DecodeError> {
@@ -188,7 +189,7 @@ mod tests {
         let reply = ReplyParts {
             join_ref: Some(&Ref::from_text("1")),
             reference: Some(&Ref::from_text("2")),
-            topic: &Name::from("room:a"),
+            topic: NameRef::Text("room:a"),
             status: &Status::Ok,
             response: &Payload::empty(),
         };

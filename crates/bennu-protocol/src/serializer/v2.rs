@@ -8,7 +8,7 @@ use super::ReplyParts;
 use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, FrameBuilder, FrameKind};
 use crate::json::{self, Scanner};
-use crate::message::{Message, Name};
+use crate::message::{Message, Name, NameRef};
 use crate::payload::Payload;
 use crate::refs::{self, Ref};
 
@@ -197,7 +197,7 @@ fn encode_text_reply(reply: &ReplyParts<'_>, response: &Bytes) -> Result<Frame, 
 fn encode_binary_reply(reply: &ReplyParts<'_>, response: &Bytes) -> Result<Frame, EncodeError> {
     let join_ref = binary_ref(reply.join_ref, "join_ref")?;
     let reference = binary_ref(reply.reference, "ref")?;
-    let topic = reply.topic.as_text().ok_or(EncodeError::NoBinaryForm("topic"))?;
+    let NameRef::Text(topic) = reply.topic else { return Err(EncodeError::NoBinaryForm("topic")) };
     let fields = [
         ("join_ref", &*join_ref),
         ("ref", &*reference),
@@ -228,10 +228,14 @@ fn binary_ref(reference: Option<&Ref>, field: &'static str) -> Result<Vec<u8>, E
 }
 
 /// Appends a topic as JSON: text, or the value that the client sent in its place.
-pub(super) fn write_name(out: &mut Vec<u8>, name: &Name, field: &'static str) -> Result<(), EncodeError> {
+pub(super) fn write_name(
+    out: &mut Vec<u8>,
+    name: NameRef<'_>,
+    field: &'static str,
+) -> Result<(), EncodeError> {
     match name {
-        Name::Text(text) => json::write_string(out, text.as_str()),
-        Name::Other(raw) => match std::str::from_utf8(raw) {
+        NameRef::Text(text) => json::write_string(out, text),
+        NameRef::Other(raw) => match std::str::from_utf8(raw) {
             Ok(json) if json::validate(json).is_ok() => out.extend_from_slice(raw),
             Ok(_) | Err(_) => return Err(EncodeError::NotUtf8(field)),
         },
@@ -264,7 +268,7 @@ mod tests {
         // Topic `"\xb1"` of a binary frame: quotes around what is no UTF-8.
         let mut out = Vec::new();
         let name = Name::Other(Bytes::from_static(b"\"\xb1\""));
-        assert_eq!(write_name(&mut out, &name, "topic"), Err(EncodeError::NotUtf8("topic")));
+        assert_eq!(write_name(&mut out, name.as_ref(), "topic"), Err(EncodeError::NotUtf8("topic")));
         assert_eq!(out, b"");
     }
 

@@ -22,7 +22,7 @@ use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
 use crate::event::Event;
 use crate::frame::Frame;
-use crate::message::{Message, Name, Status};
+use crate::message::{Message, Name, NameRef, Status};
 use crate::payload::Payload;
 use crate::refs::Ref;
 use crate::serializer::ReplyParts;
@@ -242,8 +242,8 @@ impl ServerSession {
     /// [`EncodeError`] when the ref has no form in JSON; the connection must then close with 1011.
     pub fn left(&mut self, channel: ChannelId, reference: Option<&Ref>) -> Result<(), SessionError> {
         if let Some(slot) = self.slots.get(channel) {
-            let (topic, join_ref) = (Name::from(slot.topic.as_str()), slot.refs().shown());
-            self.reply(join_ref.as_ref(), reference, &topic, &Status::Ok, &Payload::empty())?;
+            let (topic, join_ref) = (slot.topic.clone(), slot.refs().shown());
+            self.reply(join_ref.as_ref(), reference, NameRef::Text(&topic), &Status::Ok, &Payload::empty())?;
         }
         self.stop(channel)
     }
@@ -294,7 +294,7 @@ impl ServerSession {
             return Ok(());
         }
         let join_ref = channel.and_then(|channel| self.slots.get(channel)?.refs().shown());
-        self.reply(join_ref.as_ref(), reference.as_ref(), topic, status, response)
+        self.reply(join_ref.as_ref(), reference.as_ref(), topic.as_ref(), status, response)
     }
 
     /// The next frame to send, until there is none.
@@ -371,12 +371,12 @@ impl ServerSession {
         }
         let channel = message.topic.as_text().and_then(|topic| self.slots.find(topic));
         let Some(channel) = channel else { return self.dispatch_unjoined(message) };
-        let event = message.event.as_text().map(Event::from);
+        let event = message.event.as_text().and_then(Event::reserved);
         self.dispatch_to(channel, event.as_ref(), message)
     }
 
     fn dispatch_unjoined(&mut self, message: Message) -> Result<(), SessionError> {
-        match message.event.as_text().map(Event::from) {
+        match message.event.as_text().and_then(Event::reserved) {
             Some(Event::Join) => self.join(message, None),
             Some(Event::Leave) => {
                 let join_ref = message.join_ref.clone();
@@ -473,8 +473,7 @@ impl ServerSession {
     ) -> Result<(), SessionError> {
         let Some(slot) = self.slots.get(channel) else { return Ok(()) };
         let (topic, Refs { join_ref, reference }) = (slot.topic.clone(), slot.refs());
-        let name = Name::from(topic.as_str());
-        self.reply(join_ref.as_ref(), reference.as_ref(), &name, status, response)?;
+        self.reply(join_ref.as_ref(), reference.as_ref(), NameRef::Text(&topic), status, response)?;
         if *status == Status::Error {
             self.slots.remove(channel);
         }
@@ -552,14 +551,14 @@ impl ServerSession {
         status: &Status,
         response: &Payload,
     ) -> Result<(), SessionError> {
-        self.reply(join_ref, message.reference.as_ref(), &message.topic, status, response)
+        self.reply(join_ref, message.reference.as_ref(), message.topic.as_ref(), status, response)
     }
 
     fn reply(
         &mut self,
         join_ref: Option<&Ref>,
         reference: Option<&Ref>,
-        topic: &Name,
+        topic: NameRef<'_>,
         status: &Status,
         response: &Payload,
     ) -> Result<(), SessionError> {

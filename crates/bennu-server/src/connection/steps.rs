@@ -99,10 +99,11 @@ impl Connection {
     fn accept(&mut self, channel: ChannelId, response: Payload) {
         let Connection { channels, session, client, .. } = self;
         let Some(joined) = channels.get_mut(channel) else { return };
-        let response = match joined.begin(response, &Contexts { client, session, channel }) {
-            Ok(response) => response,
+        let (response, topic) = match joined.begin(response, &Contexts { client, session, channel }) {
+            Ok(begun) => begun,
             Err(error) => return self.refuse(channel, JoinRefusal::Crashed(error.into())),
         };
+        topic.iter().for_each(|topic| session.share_topic(channel, topic));
         let accepted = self.session.accept_join(channel, &response);
         self.checked(accepted);
         self.transmit();

@@ -39,7 +39,7 @@ impl Following {
         let ring = core.client.endpoint.ring(&core.topic);
         let ring = ring.expect("at least the channel's own route keeps a history of the topic");
         let epoch = ring.epoch().to_owned();
-        let (seat, found) = ring.join(&self.recover, || core.subscribe());
+        let (seat, found) = ring.join(&self.recover, || drop(core.subscribe()));
         self.seat = Some(seat);
         let missed = found.missed.map(|missed| {
             let mailbox = core.mailbox();

@@ -58,7 +58,7 @@ impl Sessions {
         table.insert(topic.clone(), sender.clone());
         drop(table);
         let subscriber = SubscriberId::unique();
-        pubsub.add_subscriber(&topic, subscriber, Arc::new(Inbox { sender, pubsub: pubsub.clone() }));
+        pubsub.add_subscriber(&*topic, subscriber, Arc::new(Inbox { sender, pubsub: pubsub.clone() }));
         Ok((Place { sessions: self.clone(), pubsub: pubsub.clone(), subscriber, topic }, receiver))
     }
 }
