@@ -7,7 +7,7 @@ use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
     AllowAnonymous, BuildError, Channel, ChannelError, Channels, Context, Endpoint, Handled, HandlerResult,
-    History, JoinRefusal, JoinRequest, Joined, SlowReader, SocketOptions, TerminateReason,
+    History, JoinRefusal, JoinRequest, Joined, LongPollOptions, SlowReader, SocketOptions, TerminateReason,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use parking_lot::Mutex;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::poller::Poller;
 
 /// Bytes that may wait for a client in these tests.
 const BACKLOG: usize = 256 * 1024;
@@ -449,6 +450,24 @@ async fn too_much_behind_after_join_ends_the_channel() {
     assert_eq!(got, (0..got.len() as u64).collect::<Vec<_>>());
     let (_, dropped) = counted(&recorder.snapshotter(), "lossy:*", "drop_oldest");
     assert_eq!(got.len() + dropped, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_poll_too_seldom_are_slow_readers_too() {
+    let endpoint = endpoint_with(options().longpoll(LongPollOptions::new()), Ends::default());
+    let poller = Poller::open(&endpoint).await;
+    poller.join("lossy:a").await;
+    poller.join("strict:a").await;
+    for n in 0..500 {
+        flood(&endpoint, "lossy:a", n..n + 1).await;
+        flood(&endpoint, "strict:a", n..n + 1).await;
+    }
+    let (status, messages) = poller.poll().await;
+    assert_eq!(status, 200);
+    // Nothing had been taken before, so here it is exactly what the policies leave.
+    let lossy = numbers(&messages, "lossy:a");
+    assert_eq!(lossy, (500 - lossy.len() as u64..500).collect::<Vec<_>>());
+    assert_eq!(events(&messages, "strict:a"), ["phx_error"]);
 }
 
 #[test]
