@@ -4,13 +4,16 @@ use std::net::TcpListener;
 use std::ops::Range;
 
 use crate::client::Client;
+use crate::crowd::{Call, Crowd, share};
 use crate::figures::{Figures, Window};
-use crate::mode::Load;
 use crate::options::Common;
 use crate::phase;
+use crate::protocol::Purpose;
+use crate::publishing::Publishing;
 use crate::server::{self, Server};
 use crate::target::{Target, Url};
 use crate::tls::Trust;
+use crate::topics::Topics;
 
 /// What a run works with.
 #[derive(Debug)]
@@ -19,23 +22,27 @@ pub(crate) struct Bench {
     // Before the server, so that its connections are closed when it is told to end.
     pub(crate) client: Client,
     pub(crate) server: Server,
+    /// Further client processes; they do what this one does.
+    pub(crate) crowd: Crowd,
+    url: String,
 }
 
 impl Bench {
     /// Starts the server if one is to be started; no connection is open yet.
-    pub(crate) fn start(load: &dyn Load, common: &Common) -> anyhow::Result<Self> {
+    pub(crate) fn start(purpose: Purpose, topics: Topics, common: &Common) -> anyhow::Result<Self> {
         let port = match &common.spawn {
             Some(command) if command.contains("{port}") => free_port()?.to_string(),
             Some(_) | None => "{port}".to_owned(),
         };
-        let mut url = Url::parse(&common.url.replace("{port}", &port))?;
+        let text = common.url.replace("{port}", &port);
+        let mut url = Url::parse(&text)?;
         url.tls |= common.tls;
         let trust = common.ca.clone().map_or(Trust::Anyone, Trust::File);
         anyhow::ensure!(
             !url.tls || common.ca.is_some() || common.insecure,
             "with TLS, say --ca FILE or --insecure"
         );
-        let target = Target::new(&url, common.protocol, load.purpose(), &trust, common.sources)?;
+        let target = Target::new(&url, common.protocol, purpose, &trust, common.sources)?;
         let server = match &common.spawn {
             Some(command) => {
                 let cpus = common.server_cpu.as_deref().map(server::cpus).transpose()?;
@@ -43,8 +50,8 @@ impl Bench {
             }
             None => Server::running(common.pid, common.tree),
         };
-        let client = Client::new(target, load.topics(), common.patience())?;
-        Ok(Self { common: common.clone(), client, server })
+        let client = Client::new(target, topics, common.patience())?;
+        Ok(Self { common: common.clone(), client, server, crowd: Crowd::default(), url: text })
     }
 
     /// Bytes of a payload.
@@ -52,9 +59,18 @@ impl Bench {
         self.common.size()
     }
 
+    /// Shares connections with further processes; how many are ours.
+    pub(crate) fn gather(&mut self, connections: usize, processes: u32, call: Call) -> anyhow::Result<usize> {
+        let processes = processes as usize;
+        let own = share(connections, processes, 0);
+        let call = Call { connections: connections - own, processes: processes - 1, ..call };
+        self.crowd = Crowd::gather(call, &self.url, &self.common)?;
+        Ok(own)
+    }
+
     /// Opens connections that join the first `joins` topics of their lists.
     pub(crate) fn open_and_join(&mut self, connections: usize, joins: usize) -> anyhow::Result<Range<usize>> {
-        let (links, _) = phase::open(&mut self.client, connections, self.common.concurrency())?;
+        let links = self.open(connections)?;
         if self.common.protocol.has_topics() {
             self.join(links.clone(), joins)?;
         } else {
@@ -63,22 +79,57 @@ impl Bench {
         Ok(links)
     }
 
+    /// Opens connections; their numbers.
+    pub(crate) fn open(&mut self, connections: usize) -> anyhow::Result<Range<usize>> {
+        self.crowd.tell("open")?;
+        let (links, _) = phase::open(&mut self.client, connections, self.common.concurrency())?;
+        self.crowd.wait()?;
+        Ok(links)
+    }
+
     /// Joins the next `joins` topics of each connection's list.
     pub(crate) fn join(&mut self, links: Range<usize>, joins: usize) -> anyhow::Result<()> {
         for _ in 0..joins {
+            self.crowd.tell("join")?;
             phase::join(&mut self.client, links.clone(), self.common.concurrency())?;
+            self.crowd.wait()?;
         }
         Ok(())
     }
 
+    /// One heartbeat on each connection.
+    pub(crate) fn beat(&mut self, links: Range<usize>) -> anyhow::Result<()> {
+        self.crowd.tell("beat")?;
+        phase::beat(&mut self.client, links, self.common.concurrency())?;
+        self.crowd.wait()
+    }
+
     /// One echo of `size` bytes on each connection.
     pub(crate) fn echo_once(&mut self, links: Range<usize>, size: usize) -> anyhow::Result<()> {
-        Ok(phase::echo(&mut self.client, links, self.common.concurrency(), size)?)
+        self.crowd.tell(&format!("echo {size}"))?;
+        phase::echo(&mut self.client, links, self.common.concurrency(), size)?;
+        self.crowd.wait()
+    }
+
+    /// Publishes to our own subscribers; those of the other processes have all of it when this is over, too.
+    pub(crate) fn publish(&mut self, work: &mut Publishing) -> anyhow::Result<()> {
+        self.client.run(work)?;
+        self.crowd.tell(&format!("until {}", work.messages()))?;
+        self.crowd.wait()
     }
 
     /// Makes sure that nothing more comes.
     pub(crate) fn silence(&mut self, links: Range<usize>) -> anyhow::Result<()> {
-        Ok(phase::silence(&mut self.client, links, self.common.concurrency())?)
+        self.crowd.tell("ping")?;
+        phase::silence(&mut self.client, links, self.common.concurrency())?;
+        self.crowd.wait()
+    }
+
+    /// Ends all connections.
+    pub(crate) fn close(&mut self) -> anyhow::Result<()> {
+        self.crowd.tell("close")?;
+        self.client.close_all();
+        self.crowd.wait()
     }
 
     /// Begins to watch the processes.

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::fault::Fault;
 use crate::link::{Link, Piece};
@@ -65,6 +65,11 @@ impl Client {
         })
     }
 
+    /// Ends a sleep of the loop from another thread, so that the workload is asked what is due.
+    pub(crate) fn waker(&self) -> io::Result<Waker> {
+        Waker::new(self.poll.registry(), Token(usize::MAX))
+    }
+
     /// Makes room for `count` more connections, which [`Sends::reopen`] opens; the number of the first.
     pub(crate) fn reserve(&mut self, count: usize) -> usize {
         let first = self.links.len();
@@ -111,7 +116,7 @@ impl Client {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let Token(number) = event.token();
-            let Some(link) = &mut self.links[number] else { continue };
+            let Some(Some(link)) = self.links.get_mut(number) else { continue };
             if event.is_writable() {
                 link.writable()?;
             }

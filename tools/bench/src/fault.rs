@@ -36,6 +36,9 @@ pub(crate) enum Fault {
     /// Nothing came for a while though something was due.
     #[error("nothing came for {seconds} s while waiting for {missing}")]
     Missing { seconds: u64, missing: String },
+    /// A further client process failed.
+    #[error("another client process: {0}")]
+    Crowd(String),
     /// The machine, not the server.
     #[error(transparent)]
     Io(#[from] std::io::Error),

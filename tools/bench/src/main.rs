@@ -3,12 +3,14 @@
 mod bench;
 mod client;
 mod compare;
+mod crowd;
 mod document;
 mod echoes;
 mod fault;
 mod figures;
 mod ledger;
 mod link;
+mod member;
 mod mode;
 mod options;
 mod payload;
@@ -19,6 +21,7 @@ mod publishing;
 mod report;
 mod sends;
 mod server;
+mod suite;
 mod target;
 mod tls;
 mod topics;
@@ -26,6 +29,7 @@ mod topics;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::bench::Bench;
@@ -34,6 +38,7 @@ use crate::figures::Figures;
 use crate::mode::Mode;
 use crate::options::{Command, Options};
 use crate::report::Report;
+use crate::suite::Suite;
 
 /// The exit status when the server is to blame.
 const SERVER_FAULT: u8 = 3;
@@ -58,6 +63,8 @@ fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
         Some(Command::Mode(mode)) => measure(&mode),
         Some(Command::Report(document)) => document.write(),
+        Some(Command::Member(membership)) => membership.run(),
+        Some(Command::Suite(suite)) => run_suite(&suite),
         None => match options.compare.as_deref() {
             Some([a, b]) => compare::show(&mut std::io::stdout(), &report::read(a)?, &report::read(b)?),
             Some(_) | None => unreachable!("the parser asks for a command, or for two files"),
@@ -73,7 +80,7 @@ fn measure(mode: &Mode) -> anyhow::Result<()> {
     }
     let mut all: Vec<Figures> = Vec::new();
     for run in common.first_run..common.first_run + common.runs {
-        let mut bench = Bench::start(load, common)?;
+        let mut bench = Bench::start(load.purpose(), load.topics(), common)?;
         let figures = load.measure(&mut bench)?;
         drop(bench);
         let report = Report::new(name, load.parameters(), common, run, &figures)?;
@@ -87,4 +94,20 @@ fn measure(mode: &Mode) -> anyhow::Result<()> {
         report::show_medians(&mut std::io::stdout(), &all)?;
     }
     Ok(())
+}
+
+/// All runs of a file. One that fails does not keep the others from running, but from success.
+fn run_suite(suite: &Suite) -> anyhow::Result<()> {
+    let lines = suite.command_lines()?;
+    // All are read before the first runs, so that a mistake does not show after an hour.
+    let parse = |line: &Vec<String>| Options::try_parse_from(line).with_context(|| line.join(" "));
+    let parsed = lines.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
+    let (count, mut failed) = (parsed.len(), None);
+    for (number, options) in parsed.into_iter().enumerate() {
+        if let Err(error) = run(options) {
+            writeln!(std::io::stderr(), "bennu-bench: run {} of {count}: {error:#}", number + 1)?;
+            failed = Some(error.context("the last run that failed"));
+        }
+    }
+    failed.map_or(Ok(()), Err)
 }

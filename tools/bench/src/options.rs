@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::document::Document;
+use crate::member::Membership;
 use crate::mode::Mode;
 use crate::protocol::Protocol;
+use crate::suite::Suite;
 
 /// A load generator for servers of Phoenix Channels, plain WebSocket and Socket.IO.
 ///
@@ -26,12 +28,16 @@ pub(crate) struct Options {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Command {
     #[command(flatten)]
     Mode(Mode),
     /// Write the tables and plots of the documents from files of runs.
     Report(Document),
+    /// Run a file of cases on several servers, in turn.
+    Suite(Suite),
+    /// Be one of the further client processes of `--processes`.
+    #[command(hide = true)]
+    Member(Membership),
 }
 
 /// What all modes have in common.

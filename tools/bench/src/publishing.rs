@@ -89,6 +89,11 @@ impl Publishing {
         }
     }
 
+    /// How many messages were sent, of all publishers and periods.
+    pub(crate) fn messages(&self) -> u64 {
+        self.publishers.iter().map(|publisher| publisher.arrived + publisher.flights.len() as u64).sum()
+    }
+
     /// Whether no more is to be sent in this period.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         now >= self.until

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Load, members};
 use crate::bench::Bench;
+use crate::crowd::Call;
 use crate::figures::Figures;
 use crate::ledger::Ledger;
 use crate::options::seconds;
@@ -35,6 +36,9 @@ pub(crate) struct Conns {
     /// Whether they join the same topics.
     #[arg(long, value_enum, default_value_t = Sharing::Shared)]
     topics: Sharing,
+    /// How many client processes share them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    processes: u32,
     /// How long to hold them at rest at the end, with a heartbeat every 30 seconds.
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
     hold: f64,
@@ -70,10 +74,17 @@ impl Load for Conns {
 
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {
         let mut memory = Memory::start(bench, self)?;
-        let (links, _) =
-            phase::open(&mut bench.client, self.connections as usize, bench.common.concurrency())?;
+        let has_topics = bench.common.protocol.has_topics();
+        anyhow::ensure!(
+            has_topics || self.joins == 1,
+            "without topics there is one subscription to each connection"
+        );
+        let call =
+            Call { senders: 1, own_topics: self.topics == Sharing::Own, mixed: true, ..Call::default() };
+        let own = bench.gather(self.connections as usize, self.processes, call)?;
+        let links = bench.open(own)?;
         memory.per_connection(bench, "connected")?;
-        if bench.common.protocol.has_topics() {
+        if has_topics {
             bench.join(links.clone(), 1)?;
             memory.per_connection(bench, "joined")?;
         }
@@ -96,7 +107,7 @@ impl Load for Conns {
             memory.per_connection(bench, "after_hold")?;
         }
         bench.silence(links)?;
-        bench.client.close_all();
+        bench.close()?;
         memory.total(bench, "resident_after_close_bytes")?;
         Ok(memory.figures)
     }
@@ -105,7 +116,7 @@ impl Load for Conns {
 impl Conns {
     fn beat(&self, bench: &mut Bench, links: Range<usize>) -> anyhow::Result<()> {
         for _ in 0..BEATS {
-            phase::beat(&mut bench.client, links.clone(), bench.common.concurrency())?;
+            bench.beat(links.clone())?;
         }
         Ok(())
     }
@@ -115,7 +126,7 @@ impl Conns {
         let ledger = Ledger::new(links.len(), 1, bench.size());
         let mut work = Publishing::new(ledger, links.len(), 1, Pace::Outstanding(1));
         work.begin(Duration::from_millis(1));
-        Ok(bench.client.run(&mut work)?)
+        bench.publish(&mut work)
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Load, members};
 use crate::bench::Bench;
+use crate::crowd::Call;
 use crate::figures::Figures;
 use crate::ledger::Ledger;
 use crate::options::seconds;
@@ -28,6 +29,9 @@ pub(crate) struct Fanout {
     /// Messages a second of all publishers together, whatever is on its way; as fast as they arrive when absent.
     #[arg(long, value_name = "PER SECOND", conflicts_with = "outstanding")]
     rate: Option<f64>,
+    /// How many client processes share the subscribers. The publishers are in the first, and only its subscribers make them wait.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    processes: u32,
     /// How long to measure.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
@@ -51,23 +55,29 @@ impl Load for Fanout {
 
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {
         let (subscribers, publishers) = (self.subscribers as usize, self.publishers as usize);
-        anyhow::ensure!(publishers <= subscribers, "publishers are subscribers too: there must be as many");
-        let links = bench.open_and_join(subscribers, 1)?;
-        let ledger = Ledger::new(subscribers, publishers, bench.size());
+        let call = Call { senders: publishers, ..Call::default() };
+        let own = bench.gather(subscribers, self.processes, call)?;
+        anyhow::ensure!(
+            publishers <= own,
+            "publishers are subscribers of the first process: there must be as many"
+        );
+        let links = bench.open_and_join(own, 1)?;
+        let ledger = Ledger::new(own, publishers, bench.size());
         let pace = self.rate.map_or(Pace::Outstanding(self.outstanding as usize), Pace::every);
-        let mut work = Publishing::new(ledger, subscribers, publishers, pace);
+        let mut work = Publishing::new(ledger, own, publishers, pace);
         work.begin(seconds(self.warmup));
-        bench.client.run(&mut work)?;
+        bench.publish(&mut work)?;
         let window = bench.window()?;
-        let before = work.ledger.deliveries();
+        let before = work.messages();
         work.begin(seconds(self.seconds));
-        bench.client.run(&mut work)?;
+        bench.publish(&mut work)?;
         let measured = window.close(&bench.server)?;
         bench.silence(links)?;
+        let messages = work.messages() - before;
         let mut figures = Figures::default();
-        figures.costs("delivery", work.ledger.deliveries() - before, &measured);
+        figures.costs("delivery", messages * subscribers as u64, &measured);
         figures.load(&measured);
-        figures.put("message_count", work.last.len() as f64);
+        figures.put("message_count", messages as f64);
         figures.latency("first", &work.first);
         figures.latency("last", &work.last);
         bench.put_resident(&mut figures, "resident_bytes")?;
