@@ -50,12 +50,14 @@ pub(crate) enum Input {
 }
 
 impl<C: Channel> AnyChannel for C {
-    fn handle(mut self: Box<Self>, input: Input, core: ContextCore) -> Handling {
+    fn handle(self: Box<Self>, input: Input, core: ContextCore) -> Handling {
         Box::pin(async move {
             let mut cx = Context::new(core);
-            let result = run(&mut *self, input, &mut cx).await;
+            // After a panic it is dropped before the context: the client sees what its drop broadcasts.
+            let mut channel = self;
+            let result = run(&mut *channel, input, &mut cx).await;
             let reference = cx.core.reference.take();
-            Finished { channel: self, kept: cx.core.into_kept(), reference, result }
+            Finished { channel, kept: cx.core.into_kept(), reference, result }
         })
     }
 
