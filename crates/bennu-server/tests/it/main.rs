@@ -20,4 +20,5 @@ mod observability;
 mod poller;
 mod sessions;
 mod slow_readers;
+mod subscriptions;
 mod versions;
