@@ -16,7 +16,15 @@ use crate::delivery::Delivery;
 /// must not call back into the PubSub.
 pub trait Subscriber: Send + Sync {
     /// Takes a delivery for the subscription that was made with this id.
-    fn deliver(&self, id: SubscriberId, delivery: &Delivery);
+    ///
+    /// `from` is whom a `broadcast_from` leaves out. A subscription with that very id is
+    /// not asked at all; one that stands for several others leaves that one out itself.
+    fn deliver(&self, id: SubscriberId, delivery: &Delivery, from: Option<SubscriberId>);
+
+    /// For how many subscriptions this one stands.
+    fn count(&self) -> usize {
+        1
+    }
 }
 
 /// Names one subscription: who, and a number that the subscriber may choose.
@@ -111,13 +119,15 @@ impl Registry {
         let topics = self.shard(topic).read();
         for entry in topics.get(topic).into_iter().flat_map(Entries::as_slice) {
             if Some(entry.id) != from {
-                entry.subscriber.deliver(entry.id, delivery);
+                entry.subscriber.deliver(entry.id, delivery, from);
             }
         }
     }
 
     pub(crate) fn count(&self, topic: &str) -> usize {
-        self.shard(topic).read().get(topic).map_or(0, |entries| entries.as_slice().len())
+        let topics = self.shard(topic).read();
+        let entries = topics.get(topic).into_iter().flat_map(Entries::as_slice);
+        entries.map(|entry| entry.subscriber.count()).sum()
     }
 
     /// The topic in shared memory: the subscribers' own copy if there are any.

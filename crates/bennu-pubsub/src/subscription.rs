@@ -100,7 +100,7 @@ impl Drop for Subscription {
 }
 
 impl Subscriber for Queue {
-    fn deliver(&self, _: SubscriberId, delivery: &Delivery) {
+    fn deliver(&self, _: SubscriberId, delivery: &Delivery, _: Option<SubscriberId>) {
         let mut waiting = self.waiting.lock();
         if waiting.deliveries.len() >= CAPACITY {
             waiting.deliveries.pop_front();

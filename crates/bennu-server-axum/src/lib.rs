@@ -138,23 +138,16 @@ fn switch(mut upgrade: Upgrade, on_upgrade: OnUpgrade) -> Response<axum::body::B
     let response = std::mem::take(&mut upgrade.response);
     // The task ends with its connection, and the endpoint counts and closes those.
     tokio::spawn(async move {
-        match on_upgrade.await {
-            Ok(stream) => run(upgrade, stream).await,
+        match on_upgrade.await.map(Upgraded::downcast::<TokioIo<HttpStream>>) {
+            Ok(Ok(parts)) => parts.io.into_inner().hand_over(upgrade, &parts.read_buf),
+            Ok(Err(stream)) => run_wrapped(upgrade, stream).await,
             Err(error) => tracing::debug!(%error, "the client left during the handshake"),
         }
     });
     response
 }
 
-/// Boxed, so that the handshake's state is not carried along by the open connection.
-fn run(upgrade: Upgrade, stream: Upgraded) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    match stream.downcast::<TokioIo<HttpStream>>() {
-        Ok(parts) => Box::pin(upgrade.run(parts.io.into_inner().upgraded(&parts.read_buf))),
-        Err(stream) => run_wrapped(upgrade, stream),
-    }
-}
-
-/// Over TLS, or under another server.
+/// Over TLS, or under another server. Boxed, so that the handshake's state is not carried along by the open connection.
 fn run_wrapped(upgrade: Upgrade, stream: Upgraded) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     match stream.downcast::<TokioIo<HttpStream<Box<dyn Secured>>>>() {
         Ok(parts) => Box::pin(upgrade.run(parts.io.into_inner().upgraded(&parts.read_buf))),

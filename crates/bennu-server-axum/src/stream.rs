@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Bytes;
-use bennu_server::Stall;
+use bennu_server::{Stall, Upgrade};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -27,7 +27,7 @@ pub(crate) struct ClientStream<S = TcpStream> {
     /// What was read beyond the upgrade request.
     early: Bytes,
     /// Given back when the connection is closed.
-    _slot: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
 }
 
 /// A [`ClientStream`] that speaks HTTP: dubious requests are spoiled, and peers that keep us waiting
@@ -43,7 +43,17 @@ pub(crate) struct HttpStream<S = TcpStream> {
 
 impl<S> ClientStream<S> {
     pub(crate) fn new(stream: S, slot: OwnedSemaphorePermit) -> Self {
-        ClientStream { stream, early: Bytes::new(), _slot: slot }
+        ClientStream { stream, early: Bytes::new(), slot }
+    }
+}
+
+impl HttpStream {
+    /// Lets the connection go on with the stream, and with what the client sent ahead of the answer.
+    pub(crate) fn hand_over(self, upgrade: Upgrade, early: &[u8]) {
+        let ClientStream { stream, slot, .. } = self.stream;
+        if let Err(error) = upgrade.start(stream, early, slot) {
+            tracing::error!(%error, "a socket cannot be served");
+        }
     }
 }
 
@@ -100,7 +110,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) else {
+        let Poll::Ready(read) = Pin::new(&mut self.stream.stream).poll_read(cx, buf) else {
             return self.poll_overdue(cx);
         };
         read?;

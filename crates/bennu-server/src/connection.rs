@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bennu_protocol::websocket::close;
 use bennu_protocol::{ChannelId, Frame, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic};
+use bennu_pubsub::Delivery;
 
 use self::channels::Channels;
 use self::outbox::Outbox;
@@ -23,7 +24,7 @@ use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::history::Following;
 use crate::joined::{Contexts, Input, Joined, Step, Waiting, discard};
-use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN};
+use crate::mailbox::{Drained, Item, Mailbox, SOCKET_TOKEN, Subscription};
 use crate::metrics::{Cause, TransportMetrics};
 use crate::mount::Mount;
 use crate::router::JoinStart;
@@ -360,7 +361,7 @@ impl Connection {
         match self.mailbox.drain() {
             Drained::Items(items) => {
                 let any = !items.is_empty();
-                self.sort_all(items);
+                self.sort_all(items.into_iter().map(|(_, item)| item));
                 any
             }
             Drained::Overflowed(dropped) => {
@@ -368,6 +369,32 @@ impl Connection {
                 false
             }
         }
+    }
+
+    /// Whether a broadcast for this subscription may go to the client at once, ahead of nothing.
+    pub(crate) fn is_clear_for(&self, token: u64) -> bool {
+        let Some(Subscription { channel, .. }) = Subscription::from_token(token) else { return false };
+        let joined = self.channels.get(channel);
+        let is_ready = joined.is_some_and(|joined| !joined.holds_broadcasts());
+        is_ready && self.close.is_none() && self.outbox.is_empty()
+    }
+
+    /// Takes a broadcast that could not be written at once.
+    pub(crate) fn deliver(&mut self, token: u64, delivery: &Delivery) {
+        let item = Subscription::from_token(token).and_then(|to| self.mailbox.item(to, delivery));
+        if let Some(item) = item {
+            self.mailbox.queued(item.size());
+            self.sort_all([item]);
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What other threads know of it.
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
     /// False if the connection has to close for it.

@@ -1,12 +1,14 @@
 //! The whole of a server's sockets.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bennu_protocol::{Broadcast, EncodeError, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
 use bennu_pubsub::{PubSub, SubscriberId};
 use bennu_token::{SecretKeyBase, Tokens};
+use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::admission::TokenBucket;
@@ -25,6 +27,7 @@ use crate::transport::Transport;
 use crate::transport::connect::Target;
 use crate::transport::handshake::Handshake;
 use crate::transport::longpoll::{LongPoll, LongPollMount, random_text};
+use crate::transport::shard::Shards;
 
 /// A payload over this many bytes is worth a warning when it is broadcast.
 const DEFAULT_LARGE_BROADCAST: usize = 64 * 1024;
@@ -52,6 +55,8 @@ struct Inner {
     /// Whether any route keeps a history.
     keeps_history: bool,
     rings: Rings,
+    shard_count: usize,
+    shards: Mutex<Option<Arc<Shards>>>,
 }
 
 impl Endpoint {
@@ -68,6 +73,7 @@ impl Endpoint {
             clock: WallClock::default(),
             revocation_memory: DEFAULT_MEMORY,
             history_budget: 64 << 20,
+            shards: None,
         }
     }
 
@@ -192,6 +198,20 @@ impl Endpoint {
         compressions.map(|compression| compression.threshold).min().unwrap_or(usize::MAX)
     }
 
+    /// The shards, started by the first connection that needs one.
+    pub(crate) fn shards(&self) -> io::Result<Arc<Shards>> {
+        let mut started = self.0.shards.lock();
+        if let Some(shards) = &*started
+            && shards.are_running()
+        {
+            return Ok(shards.clone());
+        }
+        // An endpoint may be used in one runtime after another.
+        let shards = Arc::new(Shards::start(self.0.shard_count)?);
+        *started = Some(shards.clone());
+        Ok(shards)
+    }
+
     pub(crate) fn host(&self) -> Option<&str> {
         self.0.host.as_deref()
     }
@@ -203,6 +223,10 @@ impl Endpoint {
     pub(crate) fn connect_rate(&self) -> Option<&TokenBucket> {
         self.0.connect_rate.as_ref()
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 impl fmt::Debug for Endpoint {
@@ -223,6 +247,7 @@ pub struct EndpointBuilder {
     clock: WallClock,
     revocation_memory: Duration,
     history_budget: usize,
+    shards: Option<usize>,
 }
 
 /// Why an endpoint cannot be built.
@@ -339,6 +364,14 @@ impl EndpointBuilder {
         self
     }
 
+    /// How many shards serve the WebSockets whose TCP streams the server gives to the endpoint, each a
+    /// thread of its own; as many as there are cores by default, and at least one.
+    #[must_use]
+    pub fn shards(mut self, count: usize) -> Self {
+        self.shards = Some(count.max(1));
+        self
+    }
+
     /// Builds the endpoint.
     ///
     /// Metrics go to the recorder that is installed by now; see [`METRICS`](crate::METRICS).
@@ -383,6 +416,8 @@ impl EndpointBuilder {
             large_broadcasts: LargeBroadcasts::new(self.large_broadcast),
             keeps_history,
             rings: Rings::new(self.history_budget),
+            shard_count: self.shards.unwrap_or_else(cores),
+            shards: Mutex::new(None),
         })))
     }
 }

@@ -1,16 +1,17 @@
 //! What other threads hand to a connection.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Wake, Waker};
 
 use bennu_protocol::{Broadcast, ChannelId, Encoding, Frame, Topic};
 use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
-use futures_util::task::AtomicWaker;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::info::Info;
 use crate::mount::Mount;
+use crate::transport::shard::{Audience, Pulled, Seat};
 
 /// How many times the bound of the backlog replays may take: what a client misses that was
 /// disconnected for reading too slowly is a whole backlog, and what came since.
@@ -23,7 +24,7 @@ const REPLAY_BACKLOGS: usize = 4;
 /// closes with 1013.
 pub(crate) struct Mailbox {
     pub(crate) id: SubscriberId,
-    encoding: Encoding,
+    pub(crate) encoding: Encoding,
     pub(crate) mount: Arc<Mount>,
     pubsub: PubSub,
     queue: Mutex<Queue>,
@@ -33,13 +34,29 @@ pub(crate) struct Mailbox {
     held: AtomicUsize,
     /// Bytes of replays, which are in the queue or the outbox only in part.
     replaying: AtomicUsize,
-    waker: AtomicWaker,
+    /// If it is a shard's.
+    seat: OnceLock<Seat>,
 }
 
 #[derive(Default)]
 struct Queue {
-    items: VecDeque<Item>,
+    /// Each with the number of the shard's broadcasts that came before it.
+    items: VecDeque<(u64, Item)>,
     state: State,
+    turn: Turn,
+    /// Of the task that runs the connection, if no shard does.
+    waker: Option<Waker>,
+}
+
+/// Where a connection of a shard is on its way to being polled.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Resting,
+    Scheduled,
+    Running,
+    /// Running, and woken meanwhile.
+    Again,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +100,8 @@ impl Item {
 
 /// What a drain found.
 pub(crate) enum Drained {
-    Items(VecDeque<Item>),
+    /// Each with a number that is no longer needed.
+    Items(VecDeque<(u64, Item)>),
     /// So many items were dropped.
     Overflowed(usize),
 }
@@ -99,19 +117,48 @@ impl Mailbox {
             backlog: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             replaying: AtomicUsize::new(0),
-            waker: AtomicWaker::new(),
+            seat: OnceLock::new(),
         })
+    }
+
+    /// The connection is a shard's from now on.
+    pub(crate) fn sit_down(&self, seat: Seat) {
+        // A connection is given to one shard, once.
+        let _ = self.seat.set(seat);
     }
 
     /// Begins to receive what is broadcast to a topic. Returns it in the memory that all share who receive it.
     pub(crate) fn subscribe(self: &Arc<Self>, topic: Topic, subscription: Subscription) -> Topic {
-        let id = self.id.with_token(subscription.to_token());
-        self.pubsub.add_subscriber(topic, id, self.clone()).into()
+        let token = subscription.to_token();
+        match self.seat.get() {
+            Some(seat) => {
+                let audience = subscription.route.map(|route| self.audience(route));
+                seat.subscribe(&self.pubsub, topic, token, audience)
+            }
+            None => self.pubsub.add_subscriber(topic, self.id.with_token(token), self.clone()).into(),
+        }
+    }
+
+    /// Who gets the same frames as a channel of this route.
+    pub(crate) fn audience(&self, route: usize) -> Audience {
+        Audience { mount: self.mount.clone(), route, encoding: self.encoding }
     }
 
     /// Ends what [`subscribe`](Self::subscribe) began.
     pub(crate) fn unsubscribe(&self, topic: &str, subscription: Subscription) {
-        self.pubsub.remove_subscriber(topic, self.id.with_token(subscription.to_token()));
+        let token = subscription.to_token();
+        match self.seat.get() {
+            // What was broadcast before still counts.
+            Some(seat) => seat.unsubscribe(&self.pubsub, topic, token, self.id.owner()).into_iter().for_each(
+                |broadcast| {
+                    let number = broadcast.number;
+                    if let Some(item) = self.pulled(broadcast) {
+                        self.insert(number, item);
+                    }
+                },
+            ),
+            None => self.pubsub.remove_subscriber(topic, self.id.with_token(token)),
+        }
     }
 
     /// Queues an item and wakes the connection.
@@ -127,10 +174,44 @@ impl Mailbox {
             queue.state = State::Overflowed;
         } else {
             self.backlog.fetch_add(size, Ordering::Relaxed);
-            queue.items.push_back(item);
+            let number = self.seat.get().map_or(0, Seat::delivered);
+            queue.items.push_back((number, item));
         }
+        if queue.turn == Turn::Running {
+            // Who runs it looks into the queue before it rests.
+            return;
+        }
+        self.wake_with(queue);
+    }
+
+    fn wake_with(&self, mut queue: MutexGuard<'_, Queue>) {
+        let Some(seat) = self.seat.get() else {
+            let waker = queue.waker.take();
+            drop(queue);
+            return waker.into_iter().for_each(Waker::wake);
+        };
+        let before = queue.turn;
+        queue.turn = match before {
+            Turn::Resting | Turn::Scheduled => Turn::Scheduled,
+            Turn::Running | Turn::Again => Turn::Again,
+        };
         drop(queue);
-        self.waker.wake();
+        if before == Turn::Resting {
+            seat.schedule();
+        }
+    }
+
+    /// The shard polls the connection now.
+    pub(crate) fn begin_turn(&self) {
+        self.queue.lock().turn = Turn::Running;
+    }
+
+    /// The shard has polled it; true if it has to be polled again.
+    pub(crate) fn end_turn(&self) -> bool {
+        let mut queue = self.queue.lock();
+        let again = queue.turn == Turn::Again || !queue.items.is_empty();
+        queue.turn = if again { Turn::Scheduled } else { Turn::Resting };
+        again
     }
 
     /// Takes all that waits, in order. What goes to the outbox stays counted until [`sent`](Self::sent).
@@ -138,16 +219,50 @@ impl Mailbox {
         let mut queue = self.queue.lock();
         let (items, state) = (std::mem::take(&mut queue.items), queue.state);
         drop(queue);
-        match state {
-            State::Overflowed => Drained::Overflowed(items.len()),
-            State::Open | State::Closed => Drained::Items(items),
+        if state == State::Overflowed {
+            return Drained::Overflowed(items.len());
+        }
+        // In this order: what was broadcast before an item was sent is found now.
+        let pulled = self.seat.get().map(|seat| seat.pull(self.id.owner())).unwrap_or_default();
+        if pulled.is_empty() {
+            return Drained::Items(items);
+        }
+        let mut all = VecDeque::with_capacity(items.len() + pulled.len());
+        let mut items = items.into_iter().peekable();
+        for broadcast in pulled {
+            let number = broadcast.number;
+            while let Some(item) = items.next_if(|(other, _)| *other <= number) {
+                all.push_back(item);
+            }
+            if let Some(item) = self.pulled(broadcast) {
+                self.backlog.fetch_add(item.size(), Ordering::Relaxed);
+                all.push_back((number, item));
+            }
+        }
+        all.extend(items);
+        Drained::Items(all)
+    }
+
+    fn pulled(&self, Pulled { token, delivery, .. }: Pulled) -> Option<Item> {
+        self.item(Subscription::from_token(token)?, &delivery)
+    }
+
+    /// Puts a broadcast where it belongs among what waits.
+    fn insert(&self, number: u64, item: Item) {
+        let mut queue = self.queue.lock();
+        if queue.state == State::Open {
+            self.backlog.fetch_add(item.size(), Ordering::Relaxed);
+            let at = queue.items.partition_point(|(other, _)| *other <= number);
+            queue.items.insert(at, (number, item));
         }
     }
 
     /// Takes nothing in any more.
     pub(crate) fn close(&self) {
-        let closed = Queue { items: VecDeque::new(), state: State::Closed };
-        let waiting = std::mem::replace(&mut *self.queue.lock(), closed);
+        let mut queue = self.queue.lock();
+        queue.state = State::Closed;
+        let waiting = std::mem::take(&mut queue.items);
+        drop(queue);
         drop(waiting);
     }
 
@@ -161,7 +276,7 @@ impl Mailbox {
         let held = self.replaying.load(Ordering::Relaxed) > 0 && self.holds_replays();
         self.backlog.fetch_sub(bytes, Ordering::Relaxed);
         if held && !self.holds_replays() {
-            self.waker.wake();
+            self.wake_with(self.queue.lock());
         }
     }
 
@@ -217,14 +332,32 @@ impl Mailbox {
         outbox > self.mount.options.max_backlog / 2
     }
 
-    pub(crate) fn register(&self, waker: &std::task::Waker) {
-        self.waker.register(waker);
+    /// Notes whom to wake.
+    pub(crate) fn register(&self, waker: &Waker) {
+        if self.seat.get().is_some() {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        if queue.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            queue.waker = Some(waker.clone());
+        }
+    }
+}
+
+/// A shard's connections are woken through their mailboxes.
+impl Wake for Mailbox {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_with(self.queue.lock());
     }
 }
 
 impl Subscriber for Mailbox {
     /// Runs on the broadcaster's thread, so that its encoding error is the broadcaster's.
-    fn deliver(&self, id: SubscriberId, delivery: &Delivery) {
+    fn deliver(&self, id: SubscriberId, delivery: &Delivery, _: Option<SubscriberId>) {
         let Some(subscription) = Subscription::from_token(id.token) else {
             return self.deliver_to_socket(delivery);
         };

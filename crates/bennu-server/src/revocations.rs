@@ -141,7 +141,7 @@ struct Revoked {
 }
 
 impl Subscriber for RevocationTable {
-    fn deliver(&self, _: SubscriberId, delivery: &Delivery) {
+    fn deliver(&self, _: SubscriberId, delivery: &Delivery, _: Option<SubscriberId>) {
         if let Some(revocation) = delivery.get::<Revocation>() {
             self.remember(revocation);
         }

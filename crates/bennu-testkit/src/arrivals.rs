@@ -143,7 +143,7 @@ impl Log {
 pub(crate) struct Listener(pub(crate) std::sync::Arc<Arrivals>);
 
 impl Subscriber for Listener {
-    fn deliver(&self, id: SubscriberId, delivery: &Delivery) {
+    fn deliver(&self, id: SubscriberId, delivery: &Delivery, _: Option<SubscriberId>) {
         // Typed messages are for tasks; a test hears them with a subscription of its own.
         let Some(broadcast) = delivery.get::<Broadcast>() else { return };
         self.0.push(Arrival::Broadcast {

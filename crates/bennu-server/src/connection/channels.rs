@@ -27,6 +27,11 @@ impl Channels {
         self.activate(place);
     }
 
+    pub(super) fn get(&self, channel: ChannelId) -> Option<&Joined> {
+        let joined = self.places.get(channel.index as usize)?.as_ref()?;
+        (joined.generation == channel.generation).then_some(joined)
+    }
+
     pub(super) fn get_mut(&mut self, channel: ChannelId) -> Option<&mut Joined> {
         self.at_mut(channel.index as usize).filter(|joined| joined.generation == channel.generation)
     }

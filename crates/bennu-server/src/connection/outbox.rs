@@ -97,6 +97,11 @@ impl Outbox {
         true
     }
 
+    /// Whether nothing waits, and no channel has missed anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.lanes.is_empty()
+    }
+
     /// Gives out the next frames, `at_most` so many, until they have so many bytes.
     pub(super) fn take(&mut self, at_most: usize, bytes: usize, mut take: impl FnMut(Frame)) -> Taken {
         let mut taken = Taken::default();

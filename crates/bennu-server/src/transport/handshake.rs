@@ -1,5 +1,7 @@
 //! The WebSocket upgrade, its checks in the order of the channels specification, section 2.
 
+use std::any::Any;
+use std::io;
 use std::net::SocketAddr;
 
 use base64::Engine as _;
@@ -13,9 +15,11 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::answer;
 use super::connect::{Asking, NotConnected, Target};
+use super::shard::Arrival;
 use super::websocket::WebSocket;
 use crate::config::SocketOptions;
 use crate::connection::Connection;
@@ -174,6 +178,29 @@ impl Upgrade {
     /// Speaks with the client until the connection has ended and its channels with it.
     pub fn run<IO: AsyncRead + AsyncWrite + Unpin + Send>(self, io: IO) -> impl Future<Output = ()> + Send {
         WebSocket::new(io, self.connection, self.decoder).run()
+    }
+
+    /// Gives the connection and its TCP stream to one of the endpoint's shards: threads, one for each core by
+    /// default, that serve far more connections in far less memory than tasks. `early` is what the client
+    /// sent behind its request; `guard` is dropped when the stream is closed.
+    ///
+    /// Handlers then run on that thread, in the runtime in which the endpoint's first such
+    /// connection was started.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be taken out of its runtime, or the shards cannot be started.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime.
+    pub fn start(self, tcp: TcpStream, early: &[u8], guard: impl Any + Send) -> io::Result<()> {
+        let Upgrade { connection, decoder, .. } = self;
+        let tcp = tcp.into_std()?;
+        let endpoint = connection.endpoint().clone();
+        let (early, guard) = (early.into(), Box::new(guard));
+        endpoint.shards()?.admit(Arrival { tcp, early, connection, decoder, guard });
+        Ok(())
     }
 }
 

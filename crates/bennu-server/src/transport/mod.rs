@@ -4,6 +4,7 @@ mod answer;
 pub(crate) mod connect;
 pub(crate) mod handshake;
 pub(crate) mod longpoll;
+pub(crate) mod shard;
 mod stall;
 mod websocket;
 

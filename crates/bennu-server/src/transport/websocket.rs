@@ -13,6 +13,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::shard::{Run, Sent, ShardStream};
 use super::stall::Stall;
 use crate::connection::Connection;
 use crate::metrics::Cause;
@@ -48,7 +49,6 @@ pub(crate) struct WebSocket<IO> {
     writing: Writing,
     /// Runs while the client does not take what is written.
     stall: Stall,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 /// What is being written.
@@ -63,7 +63,7 @@ struct Writing {
 }
 
 /// How the open state ended.
-enum End {
+pub(crate) enum End {
     /// Send this close code.
     Close(u16),
     /// The client closed: answer, and send nothing else.
@@ -74,24 +74,19 @@ enum End {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     pub(crate) fn new(io: IO, connection: Connection, decoder: Decoder) -> Self {
-        WebSocket {
-            io,
-            decoder,
-            connection,
-            writing: Writing::default(),
-            stall: Stall::default(),
-            timer: None,
-        }
+        WebSocket { io, decoder, connection, writing: Writing::default(), stall: Stall::default() }
     }
 
     /// Runs until the client or the server closes, then ends the channels.
     pub(crate) async fn run(mut self) {
-        let end = std::future::poll_fn(|cx| self.poll_open(cx)).await;
+        let mut timer = None;
+        let end = std::future::poll_fn(|cx| self.poll_timed(&mut timer, cx)).await;
         // Boxed, so that an open connection does not carry the room that closing takes.
         Box::pin(self.finish(end)).await;
     }
 
-    async fn finish(mut self, end: End) {
+    /// Closes the stream and ends the channels.
+    pub(crate) async fn finish(mut self, end: End) {
         let timeout = self.connection.close_timeout();
         // A client that does not take the close frame in time is dropped; nothing is lost by that.
         let _ = tokio::time::timeout(timeout, self.close(end)).await;
@@ -100,8 +95,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         connection.end().await;
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_timed(&mut self, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if let Poll::Ready(end) = self.poll_open(&mut [], cx) {
+                return Poll::Ready(end);
+            }
+            ready!(self.poll_timer(timer, cx));
+        }
+    }
+
+    /// Does all that can be done, at first with bytes that came behind the handshake. Whoever polls it tells it the
+    /// time at its [`deadline`](Self::deadline).
+    pub(crate) fn poll_open(&mut self, early: &mut [u8], cx: &mut Context<'_>) -> Poll<End> {
         self.connection.begin_turn();
+        if !early.is_empty()
+            && let Err(end) = self.handle(early, cx)
+        {
+            return Poll::Ready(end);
+        }
         let mut reads_left = READS_PER_TURN;
         loop {
             self.connection.poll(cx);
@@ -126,9 +137,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
                     Err(end) => return Poll::Ready(end),
                 }
             }
-            if self.poll_timer(cx).is_pending() {
-                return Poll::Pending;
-            }
+            return Poll::Pending;
         }
     }
 
@@ -236,20 +245,30 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
 
     /// Waits for the connection's deadline, which moves on with every byte received; a renewed
     /// credential may bring it forward.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.connection.deadline().map(Instant::from_std) else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+    fn poll_timer(&mut self, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline().map(Instant::from_std) else { return Poll::Pending };
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if deadline < timer.deadline() {
             timer.as_mut().reset(deadline);
         }
         loop {
             ready!(timer.as_mut().poll(cx));
             if deadline <= Instant::now() {
-                self.connection.timeout(Instant::now().into_std(), cx);
+                self.timeout(Instant::now().into_std(), cx);
                 return Poll::Ready(());
             }
             timer.as_mut().reset(deadline);
         }
+    }
+
+    /// When to call [`timeout`](Self::timeout), if ever.
+    pub(crate) fn deadline(&self) -> Option<std::time::Instant> {
+        self.connection.deadline()
+    }
+
+    /// Lets time pass; then it is to be polled.
+    pub(crate) fn timeout(&mut self, now: std::time::Instant, cx: &mut Context<'_>) {
+        self.connection.timeout(now, cx);
     }
 
     /// Sends the close frame behind what was queued, and ends the stream in order.
@@ -289,6 +308,48 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             }
         }
         Ok(())
+    }
+}
+
+impl WebSocket<ShardStream> {
+    pub(super) fn stream(&mut self) -> &mut ShardStream {
+        &mut self.io
+    }
+
+    /// Whether a broadcast for this subscription may be written at once.
+    pub(super) fn is_clear_for(&self, token: u64) -> bool {
+        let writing = &self.writing;
+        writing.frames.is_empty() && writing.pong.is_none() && self.connection.is_clear_for(token)
+    }
+
+    /// Writes what all subscribers get. What the kernel does not take at once, false then, goes the ordinary way.
+    pub(super) fn write_run(&mut self, run: &Run, token: u64, sent: &mut Sent) -> bool {
+        // An error comes again when the rest is written.
+        let mut written = self.io.try_write(&run.bytes).ok().flatten().unwrap_or_default();
+        sent.bytes += written as u64;
+        if written == run.bytes.len() {
+            sent.frames += run.frames.len() as u64;
+            return true;
+        }
+        for (frame, delivery) in &run.frames {
+            match written {
+                0 => self.connection.deliver(token, delivery),
+                _ if written < frame.len() => {
+                    let rest = frame.clone().into_websocket().slice(written..);
+                    sent.frames += 1;
+                    sent.bytes += rest.len() as u64;
+                    self.connection.sent_later(rest.len());
+                    self.writing.frames.push_back(rest);
+                    self.writing.partial = true;
+                    written = 0;
+                }
+                _ => {
+                    sent.frames += 1;
+                    written -= frame.len();
+                }
+            }
+        }
+        false
     }
 }
 

@@ -83,7 +83,7 @@ struct Inbox {
 }
 
 impl Subscriber for Inbox {
-    fn deliver(&self, _: SubscriberId, delivery: &Delivery) {
+    fn deliver(&self, _: SubscriberId, delivery: &Delivery, _: Option<SubscriberId>) {
         let request = delivery.get::<Forwarded>().and_then(|forwarded| forwarded.open(&self.pubsub));
         let Some(request) = request else { return };
         if let Err(mpsc::error::TrySendError::Full(_)) = self.sender.try_send(request) {

@@ -1,0 +1,154 @@
+//! Connections that a thread of their own runs, one thread for each core; see DESIGN.md.
+
+mod batch;
+mod lane;
+mod queue;
+mod run;
+mod stream;
+mod topics;
+
+use std::any::Any;
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use bennu_protocol::Topic;
+use bennu_protocol::websocket::Decoder;
+use bennu_pubsub::PubSub;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+pub(crate) use batch::{Run, Sent};
+pub(crate) use lane::Audience;
+pub(crate) use stream::ShardStream;
+pub(crate) use topics::Pulled;
+
+use crate::connection::Connection;
+use queue::Queue;
+use run::Runner;
+use topics::{Key, Topics};
+
+/// All shards of an endpoint. They end with the runtime that was current when they were started, or with this.
+pub(crate) struct Shards(Vec<Arc<Shard>>);
+
+/// What a shard shares with other threads.
+pub(crate) struct Shard {
+    queue: Arc<Queue>,
+    topics: Mutex<Topics>,
+}
+
+/// A connection's place in its shard.
+pub(crate) struct Seat {
+    shard: Arc<Shard>,
+    key: Key,
+}
+
+/// A connection on its way to its shard.
+pub(crate) struct Arrival {
+    pub(crate) tcp: TcpStream,
+    /// What the client sent behind its handshake.
+    pub(crate) early: Box<[u8]>,
+    pub(crate) connection: Connection,
+    pub(crate) decoder: Decoder,
+    /// Dropped when the stream is closed.
+    pub(crate) guard: Box<dyn Any + Send>,
+}
+
+impl Shards {
+    /// Starts so many shards in the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no more threads or files.
+    pub(crate) fn start(count: usize) -> io::Result<Self> {
+        let runtime = Handle::current();
+        let mut shards = Shards(Vec::with_capacity(count));
+        for number in 0..count {
+            let poll = mio::Poll::new()?;
+            let queue = Queue::new(mio::Waker::new(poll.registry(), run::WAKER)?);
+            let shard = Arc::new(Shard { queue, topics: Mutex::default() });
+            shards.0.push(shard.clone());
+            let runner = Runner::new(poll, shard.clone());
+            let entered = runtime.clone();
+            let thread = std::thread::Builder::new().name(format!("bennu-shard-{number}"));
+            thread.spawn(move || {
+                // Handlers find the application's timers, tasks and pools.
+                let _entered = entered.enter();
+                runner.run();
+            })?;
+            // A shard cannot outlive the runtime that its handlers need.
+            let end = StopOnDrop(shard);
+            runtime.spawn(async move {
+                let _end = end;
+                std::future::pending::<()>().await;
+            });
+        }
+        Ok(shards)
+    }
+
+    /// Whether they take connections: not after their runtime has ended.
+    pub(crate) fn are_running(&self) -> bool {
+        self.0.iter().all(|shard| !shard.queue.stops())
+    }
+
+    /// Gives a connection to the shard that has the fewest.
+    pub(crate) fn admit(&self, arrival: Arrival) {
+        let shard = self.0.iter().min_by_key(|shard| shard.queue.connections());
+        shard.expect("there is at least one shard").queue.arrive(arrival);
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|shard| shard.queue.stop());
+    }
+}
+
+struct StopOnDrop(Arc<Shard>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.queue.stop();
+    }
+}
+
+impl Seat {
+    /// Has the connection polled.
+    pub(crate) fn schedule(&self) {
+        self.shard.queue.wake(self.key);
+    }
+
+    /// How many broadcasts the shard was given so far.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.shard.queue.delivered()
+    }
+
+    /// Adds a subscription, and returns the topic in the memory that all share who have one.
+    pub(crate) fn subscribe(
+        &self,
+        pubsub: &PubSub,
+        topic: Topic,
+        token: u64,
+        audience: Option<Audience>,
+    ) -> Topic {
+        let mut topics = self.shard.topics.lock();
+        topics.subscribe(&self.shard.queue, pubsub, topic, (self.key, token), audience)
+    }
+
+    /// Ends a subscription, and takes what was broadcast to it until now.
+    pub(crate) fn unsubscribe(&self, pubsub: &PubSub, topic: &str, token: u64, owner: u64) -> Vec<Pulled> {
+        let mut topics = self.shard.topics.lock();
+        topics.absorb(&self.shard.queue);
+        topics.unsubscribe(pubsub, topic, (self.key, token), owner)
+    }
+
+    /// Takes what was broadcast to the connection's channels until now.
+    pub(crate) fn pull(&self, owner: u64) -> Vec<Pulled> {
+        let mut topics = self.shard.topics.lock();
+        topics.absorb(&self.shard.queue);
+        match topics.is_dirty() {
+            true => topics.pull(self.key, owner),
+            false => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The loop of a shard's thread.
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use mio::{Events, Interest, Token};
+use slab::Slab;
+
+use super::batch::Batch;
+use super::stream::ShardStream;
+use super::topics::{Flight, Key, Visited};
+use super::{Arrival, Seat, Shard};
+use crate::joined::guarded;
+use crate::mailbox::Mailbox;
+use crate::transport::websocket::WebSocket;
+
+/// What the poll calls a wake-up by another thread.
+pub(super) const WAKER: Token = Token(usize::MAX);
+
+/// Readiness of so many sockets is taken from the kernel at a time.
+const EVENTS: usize = 1024;
+
+/// After so many subscribers of one flight others are looked after.
+const SLICE: usize = 256;
+
+/// Deadlines are not looked at more often.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Owns a shard's connections, and runs them.
+pub(super) struct Runner {
+    poll: mio::Poll,
+    events: Events,
+    shard: Arc<Shard>,
+    slots: Slab<Slot>,
+    /// The subscribers of a slice.
+    subs: Vec<Visited>,
+    /// When the next connection's deadline may be.
+    next_deadline: Option<Instant>,
+    /// Whether broadcasts wait for the next round.
+    has_more: bool,
+    stops: bool,
+}
+
+struct Slot {
+    mailbox: Arc<Mailbox>,
+    state: State,
+    _guard: Box<dyn Any + Send>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "nearly all slots are open")]
+enum State {
+    Open(WebSocket<ShardStream>),
+    Closing(BoxFuture<'static, ()>),
+    /// Only while the state changes.
+    Gone,
+}
+
+impl Runner {
+    pub(super) fn new(poll: mio::Poll, shard: Arc<Shard>) -> Self {
+        Runner {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            shard,
+            slots: Slab::new(),
+            subs: Vec::new(),
+            next_deadline: None,
+            has_more: false,
+            stops: false,
+        }
+    }
+
+    /// Runs until the shard is stopped, then drops what it has.
+    pub(super) fn run(mut self) {
+        while !self.stops {
+            let timeout = match self.shard.queue.may_sleep() {
+                true if self.has_more => Some(Duration::ZERO),
+                true => self.next_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+                false => Some(Duration::ZERO),
+            };
+            self.look(timeout);
+            self.serve_queue();
+            self.fly();
+            self.serve_deadlines();
+        }
+        drop(self.shard.queue.take());
+    }
+
+    /// Takes readiness from the kernel, and runs who is ready.
+    fn look(&mut self, timeout: Option<Duration>) {
+        if let Err(error) = self.poll.poll(&mut self.events, timeout) {
+            if error.kind() != io::ErrorKind::Interrupted {
+                tracing::error!(%error, "a shard cannot wait for its sockets");
+            }
+            return;
+        }
+        self.shard.queue.woke();
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            let Some(slot) = self.slots.get_mut(event.token().0) else { continue };
+            if let State::Open(socket) = &mut slot.state {
+                socket.stream().ready(event);
+            }
+            // A key that does not fit is the waker's, which has no slot.
+            self.run_slot(event.token().0 as Key, &mut []);
+        }
+        self.events = events;
+    }
+
+    /// Lets arrivals in, and runs who was woken.
+    fn serve_queue(&mut self) {
+        let found = self.shard.queue.take();
+        self.stops |= found.stops;
+        for arrival in found.arrivals {
+            self.seat(arrival);
+        }
+        for key in found.woken {
+            self.run_slot(key, &mut []);
+        }
+    }
+
+    fn seat(&mut self, arrival: Arrival) {
+        let Arrival { tcp, mut early, connection, decoder, guard } = arrival;
+        let vacant = self.slots.vacant_entry();
+        // Descriptors are far fewer than 2^32.
+        let key = vacant.key() as Key;
+        let mut stream = ShardStream::new(mio::net::TcpStream::from_std(tcp));
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(stream.tcp(), Token(vacant.key()), interest) {
+            tracing::error!(%error, "a shard cannot take a socket");
+            self.shard.queue.left();
+            return;
+        }
+        let mailbox = connection.mailbox().clone();
+        mailbox.sit_down(Seat { shard: self.shard.clone(), key });
+        let socket = WebSocket::new(stream, connection, decoder);
+        vacant.insert(Slot { mailbox, state: State::Open(socket), _guard: guard });
+        self.run_slot(key, &mut early);
+    }
+
+    /// Polls a connection, at first with what came behind its handshake.
+    fn run_slot(&mut self, key: Key, early: &mut [u8]) {
+        let Some(slot) = self.slots.get_mut(key as usize) else { return };
+        let mailbox = slot.mailbox.clone();
+        mailbox.begin_turn();
+        let waker = Waker::from(mailbox.clone());
+        let polled = guarded(|| slot.poll(early, &mut Context::from_waker(&waker)));
+        let is_over = polled.map_or_else(
+            |panic| {
+                tracing::error!(connection = mailbox.id.owner(), %panic, "a connection panicked");
+                true
+            },
+            |polled| polled.is_ready(),
+        );
+        if is_over {
+            self.remove(key);
+        } else {
+            if let Some(deadline) = slot.deadline() {
+                self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
+            }
+            if mailbox.end_turn() {
+                self.shard.queue.wake(key);
+            }
+        }
+    }
+
+    /// The key is free once nothing of the connection is left.
+    fn remove(&mut self, key: Key) {
+        let Some(slot) = self.slots.get_mut(key as usize) else { return };
+        let state = std::mem::replace(&mut slot.state, State::Gone);
+        if let Err(panic) = guarded(|| drop(state)) {
+            tracing::error!(%panic, "dropping a connection panicked");
+        }
+        self.slots.remove(key as usize);
+        self.shard.queue.left();
+        if self.slots.is_empty() {
+            self.slots = Slab::new();
+        }
+    }
+
+    /// Gives what was broadcast to all subscribers.
+    fn fly(&mut self) {
+        let mut topics = self.shard.topics.lock();
+        topics.absorb(&self.shard.queue);
+        let mut left = topics.dirty_count();
+        drop(topics);
+        while left > 0 {
+            let Some(flight) = self.shard.topics.lock().take_off() else { break };
+            self.fly_to_all(&flight);
+            let landed = self.shard.topics.lock().land(&flight);
+            drop(landed);
+            left -= 1;
+        }
+        self.has_more = self.shard.topics.lock().is_dirty();
+    }
+
+    fn fly_to_all(&mut self, flight: &Flight) {
+        let mut batch = Batch::new(&flight.frames);
+        let mut subs = std::mem::take(&mut self.subs);
+        let mut visited = 0;
+        loop {
+            subs.clear();
+            let mut topics = self.shard.topics.lock();
+            let goes_on = topics.visit(flight, SLICE, &mut subs);
+            drop(topics);
+            if !goes_on {
+                break;
+            }
+            for sub in &subs {
+                self.deliver(flight, &mut batch, sub);
+            }
+            visited += subs.len();
+            if visited >= SLICE {
+                visited = 0;
+                self.look(Some(Duration::ZERO));
+                self.serve_woken();
+            }
+        }
+        batch.record();
+        subs.clear();
+        self.subs = subs;
+    }
+
+    fn serve_woken(&mut self) {
+        for key in self.shard.queue.take_woken() {
+            self.run_slot(key, &mut []);
+        }
+    }
+
+    fn deliver(&mut self, flight: &Flight, batch: &mut Batch<'_>, visited: &Visited) {
+        let Visited { sub, is_ordered } = visited;
+        let Some(slot) = self.slots.get_mut(sub.key as usize) else { return };
+        let State::Open(socket) = &mut slot.state else { return };
+        let run = match *is_ordered || !flight.is_whole_for(sub) || !socket.is_clear_for(sub.token) {
+            true => None,
+            false => batch.run_for(&slot.mailbox, sub.token),
+        };
+        let is_sent = match run {
+            Some((run, sent)) => socket.write_run(run, sub.token, sent),
+            None => {
+                self.shard.topics.lock().return_to(flight, sub);
+                false
+            }
+        };
+        if !is_sent {
+            self.run_slot(sub.key, &mut []);
+        }
+    }
+
+    /// Tells connections whose deadline has come the time.
+    fn serve_deadlines(&mut self) {
+        let now = Instant::now();
+        if self.next_deadline.is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        self.next_deadline = None;
+        let mut earliest: Option<Instant> = None;
+        let keys: Vec<usize> =
+            self.slots.iter().filter(|(_, slot)| slot.is_due(now)).map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(Slot { state: State::Open(socket), mailbox, .. }) = self.slots.get_mut(key) {
+                let waker = Waker::from(mailbox.clone());
+                socket.timeout(now, &mut Context::from_waker(&waker));
+                self.run_slot(key as Key, &mut []);
+            }
+        }
+        for (_, slot) in &self.slots {
+            let deadline = slot.deadline();
+            earliest = earliest.into_iter().chain(deadline).min();
+        }
+        self.next_deadline = earliest.map(|deadline| deadline.max(now + TICK));
+    }
+}
+
+impl Slot {
+    fn poll(&mut self, early: &mut [u8], cx: &mut Context<'_>) -> Poll<()> {
+        if let State::Open(socket) = &mut self.state {
+            let Poll::Ready(end) = socket.poll_open(early, cx) else { return Poll::Pending };
+            let State::Open(mut socket) = std::mem::replace(&mut self.state, State::Gone) else {
+                return Poll::Ready(());
+            };
+            socket.stream().try_always();
+            self.state = State::Closing(Box::pin(socket.finish(end)));
+        }
+        match &mut self.state {
+            State::Closing(closing) => closing.as_mut().poll(cx),
+            State::Open(_) | State::Gone => Poll::Ready(()),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Open(socket) => socket.deadline(),
+            State::Closing(_) | State::Gone => None,
+        }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+}
