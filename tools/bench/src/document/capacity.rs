@@ -159,16 +159,16 @@ impl Costs {
                 BUSY * 100.0,
             ),
         );
+        let nodes = self.nodes(connections, self.user);
         let all = connections * self.delivery / 1e6;
+        let shards = (nodes - 1.0) * CORES;
         put(
             text,
             format_args!(
-                "- A message to everybody: {millions:.0} M × {delivery} µs = {all:.1} s of CPU; over {:.0} shards the last one has it after {}.",
-                need.cores.ceil(),
-                time(all / need.cores.ceil()),
+                "- A message to everybody: {millions:.0} M × {delivery} µs = {all:.1} s of CPU; over {shards:.0} shards the last one has it after {}.",
+                time(all / shards),
             ),
         );
-        let nodes = self.nodes(connections, self.user);
         let each = connections / (nodes - 1.0);
         put(
             text,
@@ -280,7 +280,7 @@ mod tests {
             "- Memory: 1 M × (1,000 B + 4,000 B of the kernel) = **5.0 GB**; 2 nodes, one of them to spare.",
             "- Memory with TLS: 10 M × (9,000 B + 4,000 B of the kernel) = **130.0 GB**; 4 nodes, one of them to spare.",
             "- Cores: 1 M × (6.00 µs / 30 s + 5.00 µs / 10 s) = 0.7 busy cores; **2 cores** at 50 % load, as many shards.",
-            "- A message to everybody: 10 M × 5.00 µs = 50.0 s of CPU; over 14 shards the last one has it after 3.6 s.",
+            "- A message to everybody: 10 M × 5.00 µs = 50.0 s of CPU; over 32 shards the last one has it after 1.6 s.",
             "| 917,504 | open files at the kernel's own bound for a process (`fs.nr_open`) |",
         ] {
             assert!(page.contains(line), "{line}\n{page}");

@@ -111,7 +111,7 @@ pub(crate) fn table(trials: &Trials) -> String {
         let cell = |value: &f64| {
             let found = points.iter().find(|(x, _)| x == value);
             let text = found.map_or_else(|| "–".to_owned(), |(_, y)| growth.unit.text(*y));
-            format!("{} {}: {text}", super::headline::grouped(*value), growth.x)
+            format!("{} {}: {text}", growth.x, super::headline::grouped(*value))
         };
         let cells: Vec<String> = growth.values.iter().map(cell).collect();
         let over = excess(&points).map_or_else(|| "–".to_owned(), |percent| format!("{percent:.0} %"));
@@ -181,7 +181,7 @@ mod tests {
     fn the_table_tells_by_how_much_a_curve_is_not_flat() {
         let table = table(&trials());
         let line = table.lines().find(|line| line.contains("CPU per delivery")).unwrap();
-        assert!(line.contains("5,000 subscribers: 5.00 µs") && line.contains("| 25 % | 25 % |"), "{line}");
+        assert!(line.contains("subscribers 5,000: 5.00 µs") && line.contains("| 25 % | 25 % |"), "{line}");
         assert!(
             table.lines().any(|line| line.contains("CPU per echo") && line.contains("| – | 25 % |")),
             "{table}"
