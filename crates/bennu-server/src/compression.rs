@@ -29,7 +29,7 @@ impl Default for Compression {
 impl Compression {
     /// From how many bytes on a message to a client is compressed; 1,024 by default.
     ///
-    /// Compressing a message of 1 KB takes some 10 to 20 µs, and may well spare no packet. A
+    /// Compressing a message of 1 KB takes some tens of microseconds, and may well spare no packet. A
     /// broadcast may go to several mounts and is compressed once, so that an endpoint has one
     /// threshold: the lowest of its mounts.
     #[must_use]

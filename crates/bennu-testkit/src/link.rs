@@ -91,7 +91,9 @@ async fn read(
     arrivals: Arc<Arrivals>,
     answers: mpsc::WeakUnboundedSender<(Opcode, Vec<u8>)>,
 ) {
-    let mut decoder = Decoder::new(Role::Client, Limits::default());
+    // Where a test offers it by a header, messages come compressed.
+    let limits = Limits::default();
+    let mut decoder = Decoder::new(Role::Client, limits).inflating(limits.max_frame_size);
     let mut buffer = vec![0; BUFFER];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         let mut unread = &mut buffer[..count];

@@ -28,9 +28,9 @@ pub mod web;
 
 use std::time::Duration;
 
-use bennu::History;
 use bennu::prelude::*;
 use bennu::token::SecretKeyBase;
+use bennu::{Compression, History};
 
 pub use chat::Chat;
 pub use notification_channel::NotificationChannel;
@@ -49,7 +49,7 @@ pub enum Pages {
     SiteAndLocal,
 }
 
-/// The socket's options: every line of the tutorial's but `compress`.
+/// The socket's options: those of the tutorial.
 ///
 /// # Panics
 ///
@@ -65,6 +65,7 @@ pub fn socket_options(pages: Pages) -> SocketOptions {
     // Long polling is off unless it is asked for.
     SocketOptions::default()
         .timeout(Duration::from_secs(45))
+        .compression(Compression::default())
         .check_origin(origins.expect("the origins have hosts"))
         .origin_hint("on your own machine, run with --dev")
 }
