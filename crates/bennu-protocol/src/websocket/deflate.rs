@@ -1,7 +1,7 @@
 //! Compressing and inflating one message (RFC 7692, 7.2), with no memory of earlier ones.
 //!
 //! The contexts belong to threads, not to connections, and are made when a thread first needs
-//! them: some 270 KB to compress and 45 KB to inflate.
+//! them: some 380 KB to compress and 48 KB to inflate.
 
 use std::cell::Cell;
 
