@@ -60,9 +60,10 @@ pub(crate) fn series(trials: &Trials) -> String {
         false => words.into_iter().collect::<Vec<_>>().join("; "),
     };
     let rounds = trials.rounds();
+    let plural = if rounds == 1 { "" } else { "s" };
     let full = if rounds < 5 { " (fewer than the five that a comparison needs)" } else { "" };
     format!(
-        "{} runs in {rounds} interleaved rounds{full}. Machine: {}. Commit: {}.",
+        "{} runs in {rounds} interleaved round{plural}{full}. Machine: {}. Commit: {}.",
         trials.iter().len(),
         or_unknown(machines),
         or_unknown(commits),

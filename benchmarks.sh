@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# Measures bennu and its peers, and writes docs/benchmarks.md, docs/capacity.md and docs/benchmarks/ from what it found.
+#
+#     ./benchmarks.sh            five rounds, about an hour and a half on two cores that do nothing else
+#     ./benchmarks.sh --quick    one round with short runs, to see that all works: a few minutes
+#     ./benchmarks.sh --runs 3   so many rounds
+#     ./benchmarks.sh --report   the documents anew from the runs that are kept
+#
+# Each round measures every load on every server, one after the other, so that servers are compared by runs that were made
+# next to each other. The server has one core, the client another.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+rounds=5
+seconds=2
+connections=5000
+settle=1
+measure=yes
+quick=
+while [ $# != 0 ]; do
+    case "$1" in
+    --quick) rounds=1 seconds=0.5 settle=0.3 quick=yes ;;
+    --runs) rounds="${2:?--runs takes a number}" && shift ;;
+    --report) measure= ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    esac
+    shift
+done
+
+peers="$PWD/tools/bench/peers"
+built="$PWD/target/peers/release"
+work="$PWD/target/benchmarks"
+bench="$PWD/target/release/bennu-bench"
+server="$PWD/target/release/reference-server bench --listen 127.0.0.1:{port}"
+# Of the programs that are measured, whatever is committed meanwhile.
+commit="$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"
+failures=0
+
+missing() {
+    echo "benchmarks.sh: $1" >&2
+    exit 1
+}
+
+build() {
+    cargo build --release --locked -p bennu-bench -p reference-server
+    if [ -z "$measure" ]; then return; fi
+    command -v openssl >/dev/null || missing "openssl is missing: it makes the certificate of the runs over TLS"
+    command -v npm >/dev/null || missing "Node.js 20 or later with npm is missing"
+    cargo build --release --locked --manifest-path "$peers/rust/Cargo.toml" --target-dir target/peers
+    (cd "$peers/js" && npm ci --ignore-scripts)
+}
+
+# A certificate for the runs over TLS: ECDSA on P-256, as most have.
+certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
+        -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+}
+
+# run SERVER MODE OPTION...: one run, appended to the server's file. A run that fails is told and counted, and the others go on.
+run() {
+    local name="$1" mode="$2" protocol=plain url='ws://127.0.0.1:{port}' trust=() command
+    shift 2
+    case "$name" in
+    bennu) protocol=phoenix command="$server" ;;
+    bennu-tls)
+        protocol=phoenix url='wss://127.0.0.1:{port}' trust=(--insecure)
+        command="$server --tls-cert $work/cert.pem --tls-key $work/key.pem"
+        ;;
+    bennu-state) protocol=phoenix url='ws://127.0.0.1:{port}/state' command="$server" ;;
+    bun) command="$peers/js/bun $peers/js/bun.mjs --port {port}" ;;
+    ws) command="node $peers/js/ws.mjs --port {port}" ;;
+    axum) command="$built/axum --port {port}" ;;
+    socket.io) protocol=socketio command="node $peers/js/socketio.mjs --port {port}" ;;
+    socketioxide) protocol=socketio command="$built/socketioxide --port {port}" ;;
+    actix-phoenix-channel) protocol=phoenix command="$built/actix_phoenix --port {port}" ;;
+    esac
+    echo "round $round: $name $mode $*"
+    if ! "$bench" "$mode" "$@" --name "$name" --protocol "$protocol" --url "$url" "${trust[@]}" --spawn "$command" \
+        --server-cpu 0 --client-cpu 1 --commit "$commit" --first-run "$round" --json "$work/$name.jsonl" >"$work/last.log" 2>&1; then
+        tail -n 3 "$work/last.log" >&2
+        echo "$name $mode $* failed" >&2
+        echo "round $round: $name $mode $*: $(tail -n 1 "$work/last.log")" >>"$work/failures.txt"
+        failures=$((failures + 1))
+    fi
+}
+
+# on "SERVER..." MODE OPTION...: the same load on each, one after the other.
+on() {
+    local servers="$1" name
+    shift
+    for name in $servers; do run "$name" "$@"; done
+}
+
+bennu="bennu bennu-tls bennu-state"
+plain="bun ws axum"
+topics="socket.io socketioxide"
+# It loses messages when more than ten are on their way: those loads are not for it.
+lossy="actix-phoenix-channel"
+
+headlines() {
+    local timed=(--seconds "$seconds")
+    on "$bennu $plain $topics $lossy" conns --connections "$connections" --settle "$settle"
+    on "$bennu $topics $lossy" conns --connections 2000 --joins 11 --settle "$settle"
+    on "$bennu $plain $topics $lossy" fanout "${timed[@]}"
+    on "$bennu $plain $topics" fanout --outstanding 16 "${timed[@]}"
+    on "$bennu $plain $topics" fanout --outstanding 64 "${timed[@]}"
+    on "$bennu $plain $topics" fanout --publishers 64 "${timed[@]}"
+    on "$bennu $plain $topics $lossy" fanout --rate 50 "${timed[@]}"
+    on "$bennu $plain $topics $lossy" echo "${timed[@]}"
+    on "$bennu $plain $topics $lossy" connect
+}
+
+growth() {
+    local timed=(--seconds "$seconds") count
+    for count in 1000 15000; do
+        on "bennu $plain" conns --connections "$count" --settle "$settle"
+    done
+    for count in 5000 15000; do
+        on "bennu $plain" fanout --subscribers "$count" "${timed[@]}"
+    done
+    for count in 2 4 8 32; do
+        on "bennu $plain" fanout --outstanding "$count" "${timed[@]}"
+    done
+    for count in 10 100; do
+        on "bennu $lossy" echo --joins "$count" "${timed[@]}"
+    done
+}
+
+others() {
+    on bennu presence
+    on "bennu $plain $topics" churn --seconds "$seconds"
+    on "bennu $plain $topics" mixed --seconds "$seconds"
+}
+
+# What the kernel keeps for the sockets of a server and of its client: half of it is the server's. Other programs make it
+# larger or smaller too, so it is worth what the median is worth.
+kernel() {
+    local before after count=10000 load
+    before="$(slab)"
+    "$bench" conns --connections "$count" --settle 0 --hold 6 --url 'ws://127.0.0.1:{port}' --spawn "$server" >"$work/kernel.log" 2>&1 &
+    load=$!
+    after="$before"
+    # It is largest while the connections are held.
+    while kill -0 "$load" 2>/dev/null; do
+        sleep 0.5
+        local now
+        now="$(slab)"
+        if [ "$now" -gt "$after" ]; then after="$now"; fi
+    done
+    if ! wait "$load"; then
+        tail -n 3 "$work/kernel.log" >&2
+        echo "round $round: kernel memory: $(tail -n 1 "$work/kernel.log")" >>"$work/failures.txt"
+        failures=$((failures + 1))
+        return
+    fi
+    printf '{"bench":1,"mode":"kernel","server":"bennu","protocol":"phoenix","tls":false,"run":%d,"unix_time":%d,"parameters":{"connections":%d},"figures":{"kernel_per_connection_bytes":%d}}\n' \
+        "$round" "$(date +%s)" "$count" "$(((after - before) * 1024 / (2 * count)))" >>"$work/kernel.jsonl"
+}
+
+slab() {
+    awk '$1 == "Slab:" { print $2 }' /proc/meminfo
+}
+
+report() {
+    "$bench" report docs/benchmarks/*.jsonl --page docs/benchmarks.md --page docs/capacity.md --plots docs/benchmarks
+}
+
+build
+if [ -n "$measure" ]; then
+    ulimit -n "$(ulimit -Hn)" || true
+    rm -rf "$work"
+    mkdir -p "$work"
+    certificate
+    for round in $(seq "$rounds"); do
+        headlines
+        growth
+        others
+        kernel
+    done
+    if [ -n "$quick" ]; then echo "a quick series: the documents are written all the same, but do not quote it" >&2; fi
+    mkdir -p docs/benchmarks
+    rm -f docs/benchmarks/*.jsonl
+    mv "$work"/*.jsonl docs/benchmarks/
+fi
+report
+if [ "$failures" != 0 ]; then
+    echo "$failures runs failed:" >&2
+    cat "$work/failures.txt" >&2
+    exit 1
+fi
