@@ -376,7 +376,8 @@ impl Connection {
         let Some(Subscription { channel, .. }) = Subscription::from_token(token) else { return false };
         let joined = self.channels.get(channel);
         let is_ready = joined.is_some_and(|joined| !joined.holds_broadcasts());
-        is_ready && self.close.is_none() && self.outbox.is_empty()
+        // What others sent before they broadcast may be in the mailbox still.
+        is_ready && self.close.is_none() && self.outbox.is_empty() && self.mailbox.backlog() == 0
     }
 
     /// Takes a broadcast that could not be written at once.

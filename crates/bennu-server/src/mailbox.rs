@@ -10,6 +10,7 @@ use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::info::Info;
+use crate::joined::discard;
 use crate::mount::Mount;
 use crate::transport::shard::{Audience, Pulled, Seat};
 
@@ -209,7 +210,7 @@ impl Mailbox {
     /// The shard has polled it; true if it has to be polled again.
     pub(crate) fn end_turn(&self) -> bool {
         let mut queue = self.queue.lock();
-        let again = queue.turn == Turn::Again || !queue.items.is_empty();
+        let again = queue.turn == Turn::Again || !queue.items.is_empty() || queue.state == State::Overflowed;
         queue.turn = if again { Turn::Scheduled } else { Turn::Resting };
         again
     }
@@ -217,16 +218,20 @@ impl Mailbox {
     /// Takes all that waits, in order. What goes to the outbox stays counted until [`sent`](Self::sent).
     pub(crate) fn drain(&self) -> Drained {
         let mut queue = self.queue.lock();
-        let (items, state) = (std::mem::take(&mut queue.items), queue.state);
+        let (mut items, state) = (std::mem::take(&mut queue.items), queue.state);
         drop(queue);
         if state == State::Overflowed {
             return Drained::Overflowed(items.len());
         }
         // In this order: what was broadcast before an item was sent is found now.
         let pulled = self.seat.get().map(|seat| seat.pull(self.id.owner())).unwrap_or_default();
-        if pulled.is_empty() {
-            return Drained::Items(items);
+        let Some(last) = pulled.last().map(|pulled| pulled.number) else { return Drained::Items(items) };
+        // What was sent meanwhile, and before one of these was broadcast.
+        let mut queue = self.queue.lock();
+        while let Some(item) = queue.items.pop_front_if(|(number, _)| *number <= last) {
+            items.push_back(item);
         }
+        drop(queue);
         let mut all = VecDeque::with_capacity(items.len() + pulled.len());
         let mut items = items.into_iter().peekable();
         for broadcast in pulled {
@@ -263,7 +268,7 @@ impl Mailbox {
         queue.state = State::Closed;
         let waiting = std::mem::take(&mut queue.items);
         drop(queue);
-        drop(waiting);
+        waiting.into_iter().for_each(discard);
     }
 
     /// Counts bytes that the connection itself put into its outbox.

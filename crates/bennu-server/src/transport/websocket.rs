@@ -88,6 +88,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// Closes the stream and ends the channels.
     pub(crate) async fn finish(mut self, end: End) {
         let timeout = self.connection.close_timeout();
+        // Nobody looks into it any more.
+        self.connection.mailbox().close();
         // A client that does not take the close frame in time is dropped; nothing is lost by that.
         let _ = tokio::time::timeout(timeout, self.close(end)).await;
         let WebSocket { io, connection, .. } = self;

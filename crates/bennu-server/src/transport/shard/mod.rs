@@ -17,6 +17,7 @@ use bennu_protocol::websocket::Decoder;
 use bennu_pubsub::PubSub;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 pub(crate) use batch::{Run, Sent};
 pub(crate) use lane::Audience;
@@ -29,7 +30,11 @@ use run::Runner;
 use topics::{Key, Topics};
 
 /// All shards of an endpoint. They end with the runtime that was current when they were started, or with this.
-pub(crate) struct Shards(Vec<Arc<Shard>>);
+pub(crate) struct Shards {
+    all: Vec<Arc<Shard>>,
+    /// Ends the shards when the runtime drops it.
+    watch: Option<AbortHandle>,
+}
 
 /// What a shard shares with other threads.
 pub(crate) struct Shard {
@@ -62,53 +67,58 @@ impl Shards {
     /// When the system has no more threads or files.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
         let runtime = Handle::current();
-        let mut shards = Shards(Vec::with_capacity(count));
+        let mut shards = Shards { all: Vec::with_capacity(count), watch: None };
         for number in 0..count {
             let poll = mio::Poll::new()?;
             let queue = Queue::new(mio::Waker::new(poll.registry(), run::WAKER)?);
             let shard = Arc::new(Shard { queue, topics: Mutex::default() });
-            shards.0.push(shard.clone());
+            shards.all.push(shard.clone());
             let runner = Runner::new(poll, shard.clone());
             let entered = runtime.clone();
             let thread = std::thread::Builder::new().name(format!("bennu-shard-{number}"));
             thread.spawn(move || {
                 // Handlers find the application's timers, tasks and pools.
                 let _entered = entered.enter();
+                // Nobody is let in any more if it panics.
+                let _end = StopOnDrop(vec![shard]);
                 runner.run();
             })?;
-            // A shard cannot outlive the runtime that its handlers need.
-            let end = StopOnDrop(shard);
-            runtime.spawn(async move {
-                let _end = end;
-                std::future::pending::<()>().await;
-            });
         }
+        // A shard cannot outlive the runtime that its handlers need.
+        let end = StopOnDrop(shards.all.clone());
+        let watch = runtime.spawn(async move {
+            let _end = end;
+            std::future::pending::<()>().await;
+        });
+        shards.watch = Some(watch.abort_handle());
         Ok(shards)
     }
 
     /// Whether they take connections: not after their runtime has ended.
     pub(crate) fn are_running(&self) -> bool {
-        self.0.iter().all(|shard| !shard.queue.stops())
+        self.all.iter().all(|shard| !shard.queue.stops())
     }
 
     /// Gives a connection to the shard that has the fewest.
     pub(crate) fn admit(&self, arrival: Arrival) {
-        let shard = self.0.iter().min_by_key(|shard| shard.queue.connections());
+        let shard = self.all.iter().min_by_key(|shard| shard.queue.connections());
         shard.expect("there is at least one shard").queue.arrive(arrival);
     }
 }
 
 impl Drop for Shards {
     fn drop(&mut self) {
-        self.0.iter().for_each(|shard| shard.queue.stop());
+        self.all.iter().for_each(|shard| shard.queue.stop());
+        // Else it would keep their memory and their wakers' files as long as the runtime lives.
+        self.watch.iter().for_each(AbortHandle::abort);
     }
 }
 
-struct StopOnDrop(Arc<Shard>);
+struct StopOnDrop(Vec<Arc<Shard>>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.queue.stop();
+        self.0.iter().for_each(|shard| shard.queue.stop());
     }
 }
 

@@ -1,6 +1,5 @@
 //! The loop of a shard's thread.
 
-use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -14,7 +13,7 @@ use super::batch::Batch;
 use super::stream::ShardStream;
 use super::topics::{Flight, Key, Visited};
 use super::{Arrival, Seat, Shard};
-use crate::joined::guarded;
+use crate::joined::{discard, guarded};
 use crate::mailbox::Mailbox;
 use crate::transport::websocket::WebSocket;
 
@@ -24,7 +23,7 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 /// Readiness of so many sockets is taken from the kernel at a time.
 const EVENTS: usize = 1024;
 
-/// After so many subscribers of one flight others are looked after.
+/// After so many subscribers of one flight or of several others are looked after.
 const SLICE: usize = 256;
 
 /// Deadlines are not looked at more often.
@@ -40,15 +39,12 @@ pub(super) struct Runner {
     subs: Vec<Visited>,
     /// When the next connection's deadline may be.
     next_deadline: Option<Instant>,
-    /// Whether broadcasts wait for the next round.
-    has_more: bool,
     stops: bool,
 }
 
 struct Slot {
     mailbox: Arc<Mailbox>,
     state: State,
-    _guard: Box<dyn Any + Send>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "nearly all slots are open")]
@@ -68,7 +64,6 @@ impl Runner {
             slots: Slab::new(),
             subs: Vec::new(),
             next_deadline: None,
-            has_more: false,
             stops: false,
         }
     }
@@ -77,7 +72,7 @@ impl Runner {
     pub(super) fn run(mut self) {
         while !self.stops {
             let timeout = match self.shard.queue.may_sleep() {
-                true if self.has_more => Some(Duration::ZERO),
+                true if self.shard.topics.lock().is_dirty() => Some(Duration::ZERO),
                 true => self.next_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
                 false => Some(Duration::ZERO),
             };
@@ -86,7 +81,9 @@ impl Runner {
             self.fly();
             self.serve_deadlines();
         }
-        drop(self.shard.queue.take());
+        let keys: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.remove(key as Key));
+        self.shard.queue.take().arrivals.into_iter().for_each(discard);
     }
 
     /// Takes readiness from the kernel, and runs who is ready.
@@ -127,7 +124,7 @@ impl Runner {
         let vacant = self.slots.vacant_entry();
         // Descriptors are far fewer than 2^32.
         let key = vacant.key() as Key;
-        let mut stream = ShardStream::new(mio::net::TcpStream::from_std(tcp));
+        let mut stream = ShardStream::new(mio::net::TcpStream::from_std(tcp), guard);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(stream.tcp(), Token(vacant.key()), interest) {
             tracing::error!(%error, "a shard cannot take a socket");
@@ -137,17 +134,21 @@ impl Runner {
         let mailbox = connection.mailbox().clone();
         mailbox.sit_down(Seat { shard: self.shard.clone(), key });
         let socket = WebSocket::new(stream, connection, decoder);
-        vacant.insert(Slot { mailbox, state: State::Open(socket), _guard: guard });
+        vacant.insert(Slot { mailbox, state: State::Open(socket) });
         self.run_slot(key, &mut early);
     }
 
     /// Polls a connection, at first with what came behind its handshake.
     fn run_slot(&mut self, key: Key, early: &mut [u8]) {
+        self.run_with(key, |slot, cx| slot.poll(early, cx));
+    }
+
+    fn run_with(&mut self, key: Key, run: impl FnOnce(&mut Slot, &mut Context<'_>) -> Poll<()>) {
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
         let mailbox = slot.mailbox.clone();
         mailbox.begin_turn();
         let waker = Waker::from(mailbox.clone());
-        let polled = guarded(|| slot.poll(early, &mut Context::from_waker(&waker)));
+        let polled = guarded(|| run(slot, &mut Context::from_waker(&waker)));
         let is_over = polled.map_or_else(
             |panic| {
                 tracing::error!(connection = mailbox.id.owner(), %panic, "a connection panicked");
@@ -170,11 +171,8 @@ impl Runner {
     /// The key is free once nothing of the connection is left.
     fn remove(&mut self, key: Key) {
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
-        let state = std::mem::replace(&mut slot.state, State::Gone);
-        if let Err(panic) = guarded(|| drop(state)) {
-            tracing::error!(%panic, "dropping a connection panicked");
-        }
-        self.slots.remove(key as usize);
+        discard(std::mem::replace(&mut slot.state, State::Gone));
+        discard(self.slots.remove(key as usize));
         self.shard.queue.left();
         if self.slots.is_empty() {
             self.slots = Slab::new();
@@ -187,20 +185,19 @@ impl Runner {
         topics.absorb(&self.shard.queue);
         let mut left = topics.dirty_count();
         drop(topics);
+        let mut visited = 0;
         while left > 0 {
             let Some(flight) = self.shard.topics.lock().take_off() else { break };
-            self.fly_to_all(&flight);
+            self.fly_to_all(&flight, &mut visited);
             let landed = self.shard.topics.lock().land(&flight);
-            drop(landed);
+            landed.into_iter().for_each(discard);
             left -= 1;
         }
-        self.has_more = self.shard.topics.lock().is_dirty();
     }
 
-    fn fly_to_all(&mut self, flight: &Flight) {
+    fn fly_to_all(&mut self, flight: &Flight, visited: &mut usize) {
         let mut batch = Batch::new(&flight.frames);
         let mut subs = std::mem::take(&mut self.subs);
-        let mut visited = 0;
         loop {
             subs.clear();
             let mut topics = self.shard.topics.lock();
@@ -212,9 +209,9 @@ impl Runner {
             for sub in &subs {
                 self.deliver(flight, &mut batch, sub);
             }
-            visited += subs.len();
-            if visited >= SLICE {
-                visited = 0;
+            *visited += subs.len();
+            if *visited >= SLICE {
+                *visited = 0;
                 self.look(Some(Duration::ZERO));
                 self.serve_woken();
             }
@@ -234,9 +231,12 @@ impl Runner {
         let Visited { sub, is_ordered } = visited;
         let Some(slot) = self.slots.get_mut(sub.key as usize) else { return };
         let State::Open(socket) = &mut slot.state else { return };
-        let run = match *is_ordered || !flight.is_whole_for(sub) || !socket.is_clear_for(sub.token) {
-            true => None,
-            false => batch.run_for(&slot.mailbox, sub.token),
+        if *is_ordered {
+            return self.run_slot(sub.key, &mut []);
+        }
+        let run = match flight.is_whole_for(sub) && socket.is_clear_for(sub.token) {
+            true => batch.run_for(&slot.mailbox, sub.token),
+            false => None,
         };
         let is_sent = match run {
             Some((run, sent)) => socket.write_run(run, sub.token, sent),
@@ -261,11 +261,10 @@ impl Runner {
         let keys: Vec<usize> =
             self.slots.iter().filter(|(_, slot)| slot.is_due(now)).map(|(key, _)| key).collect();
         for key in keys {
-            if let Some(Slot { state: State::Open(socket), mailbox, .. }) = self.slots.get_mut(key) {
-                let waker = Waker::from(mailbox.clone());
-                socket.timeout(now, &mut Context::from_waker(&waker));
-                self.run_slot(key as Key, &mut []);
-            }
+            self.run_with(key as Key, |slot, cx| {
+                slot.timeout(now, cx);
+                slot.poll(&mut [], cx)
+            });
         }
         for (_, slot) in &self.slots {
             let deadline = slot.deadline();
@@ -288,6 +287,12 @@ impl Slot {
         match &mut self.state {
             State::Closing(closing) => closing.as_mut().poll(cx),
             State::Open(_) | State::Gone => Poll::Ready(()),
+        }
+    }
+
+    fn timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if let State::Open(socket) = &mut self.state {
+            socket.timeout(now, cx);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A client's TCP stream, as a shard's loop drives it.
 
+use std::any::Any;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -10,7 +11,6 @@ use mio::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A TCP stream whose readiness its shard reports. It wakes nobody: the shard polls whoever is ready.
-#[derive(Debug)]
 pub(crate) struct ShardStream {
     tcp: TcpStream,
     readable: bool,
@@ -19,11 +19,13 @@ pub(crate) struct ShardStream {
     ends: bool,
     /// Whether readiness is found out by trying, as nobody reports it any more.
     tries: bool,
+    /// After the stream, so that it is closed when this is dropped.
+    _guard: Box<dyn Any + Send>,
 }
 
 impl ShardStream {
-    pub(super) fn new(tcp: TcpStream) -> Self {
-        ShardStream { tcp, readable: true, writable: true, ends: false, tries: false }
+    pub(super) fn new(tcp: TcpStream, guard: Box<dyn Any + Send>) -> Self {
+        ShardStream { tcp, readable: true, writable: true, ends: false, tries: false, _guard: guard }
     }
 
     pub(super) fn tcp(&mut self) -> &mut TcpStream {

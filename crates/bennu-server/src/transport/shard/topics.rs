@@ -69,7 +69,8 @@ pub(crate) struct Pulled {
 /// A subscriber that a flight is for.
 pub(super) struct Visited {
     pub(super) sub: Sub,
-    /// Whether its connection may have to be given broadcasts of several topics in their order.
+    /// Whether its connection takes them by itself: it may have to be given broadcasts of several topics, or each
+    /// broadcast several times, in their order.
     pub(super) is_ordered: bool,
 }
 
@@ -187,7 +188,9 @@ impl Topics {
         if entry.subs.is_empty() {
             pubsub.remove_subscriber(&entry.topic, entry.id);
             self.names.remove(&entry.topic);
-            self.dirty.retain(|dirty| *dirty != index);
+            if !entry.pending.is_empty() {
+                self.dirty.retain(|dirty| *dirty != index);
+            }
             self.entries.remove(index as usize);
         }
     }
@@ -245,20 +248,27 @@ impl Topics {
     }
 
     /// The next subscribers that the flight is for, out of the next `at_most`, appended to `subs`; false when all were
-    /// visited. They count as having got it.
+    /// visited. They count as having got it, unless they take it by themselves.
     pub(super) fn visit(&mut self, flight: &Flight, at_most: usize, subs: &mut Vec<Visited>) -> bool {
         let several = self.dirty.len() > 1;
         let places = &self.places;
-        let is_ordered =
-            |sub: &Sub| several && places.get(sub.key as usize).is_some_and(|places| places.len() > 1);
+        let is_ordered = |sub: &Sub| {
+            let places = places.get(sub.key as usize).filter(|places| places.len() > 1);
+            let is_here = |(topic, _): &&(u32, u32)| *topic == flight.topic;
+            places.is_some_and(|places| several || places.iter().filter(is_here).count() > 1)
+        };
         let entry = self.entries.get_mut(flight.topic as usize).filter(|entry| entry.id == flight.id);
         let Some(entry) = entry else { return false };
         let first = entry.cursor.min(entry.subs.len());
         let last = (first + at_most).min(entry.subs.len());
         for sub in &mut entry.subs[first..last] {
             if flight.end.wrapping_sub(sub.next).cast_signed() > 0 {
-                subs.push(Visited { sub: *sub, is_ordered: is_ordered(sub) });
-                sub.next = flight.end;
+                let is_ordered = is_ordered(sub);
+                subs.push(Visited { sub: *sub, is_ordered });
+                // Who takes them by itself may do so before its turn comes, with later ones.
+                if !is_ordered {
+                    sub.next = flight.end;
+                }
             }
         }
         entry.cursor = last;
@@ -293,7 +303,8 @@ impl Topics {
         if is_done {
             entry.pending = VecDeque::new();
         }
-        self.dirty.retain(|dirty| *dirty != flight.topic);
+        // It has been the first since it took off.
+        self.dirty.pop_front();
         if !is_done {
             self.dirty.push_back(flight.topic);
         }
