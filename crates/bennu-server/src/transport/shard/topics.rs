@@ -351,3 +351,6 @@ impl Pending {
         self.delivery.get::<bennu_protocol::Broadcast>().map_or(0, |broadcast| broadcast.payload().len()) + 64
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! The table of topics against plain lists, with flights that are interrupted anywhere.
+
+use bennu_protocol::{Broadcast, Payload};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+
+use super::*;
+
+const KEYS: usize = 4;
+const TOPICS: usize = 3;
+/// Subscriptions that one connection may have to one topic.
+const SUBS: usize = 2;
+
+/// So few of these fit into one flight that flights end early.
+static LARGE: [u8; 50_000] = [b' '; 50_000];
+
+type Id = (usize, usize, usize);
+
+#[derive(Debug, Clone)]
+enum Act {
+    Subscribe(Id),
+    Unsubscribe(Id),
+    /// With whom it leaves out, and whether it is large.
+    Broadcast(usize, Option<Id>, bool),
+    Pull(usize),
+    /// The connection ends, and its key is the next one's.
+    Replace(usize),
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Act(Act),
+    TakeOff,
+    /// Visits so many; each is written to at once, or runs and does something by itself.
+    Visit(usize, Vec<(bool, Option<Act>)>),
+    Land,
+}
+
+fn id() -> impl Strategy<Value = Id> {
+    (0..KEYS, 0..TOPICS, 0..SUBS)
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => id().prop_map(Act::Subscribe),
+        1 => id().prop_map(Act::Unsubscribe),
+        4 => (0..TOPICS, prop::option::of(id()), prop::bool::weighted(0.2))
+            .prop_map(|(topic, from, large)| Act::Broadcast(topic, from, large)),
+        1 => (0..KEYS).prop_map(Act::Pull),
+        1 => (0..KEYS).prop_map(Act::Replace),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let visited = prop::collection::vec((any::<bool>(), prop::option::of(act())), 4);
+    prop_oneof![
+        6 => act().prop_map(Step::Act),
+        2 => Just(Step::TakeOff),
+        4 => (1..5_usize, visited).prop_map(|(at_most, visited)| Step::Visit(at_most, visited)),
+        2 => Just(Step::Land),
+    ]
+}
+
+/// The table, what a runner would have, and what each subscription has yet to get.
+struct World {
+    topics: Topics,
+    queue: Arc<Queue>,
+    pubsub: PubSub,
+    owners: [SubscriberId; KEYS],
+    flight: Option<Flight>,
+    /// Numbers of broadcasts.
+    expected: HashMap<Id, VecDeque<u64>>,
+    /// The number of the last broadcast that each connection got.
+    last: [u64; KEYS],
+    _poll: mio::Poll,
+}
+
+fn name(topic: usize) -> Topic {
+    format!("room:{topic}").into()
+}
+
+fn token((_, topic, sub): Id) -> u64 {
+    (topic * SUBS + sub) as u64
+}
+
+impl World {
+    fn new() -> Self {
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        World {
+            topics: Topics::default(),
+            queue: Queue::new(waker),
+            pubsub: PubSub::local(),
+            owners: std::array::from_fn(|_| SubscriberId::unique()),
+            flight: None,
+            expected: HashMap::new(),
+            last: [0; KEYS],
+            _poll: poll,
+        }
+    }
+
+    fn act(&mut self, act: &Act) -> TestCaseResult {
+        match *act {
+            Act::Subscribe(id) => self.subscribe(id),
+            Act::Unsubscribe(id) => self.unsubscribe(id)?,
+            Act::Broadcast(topic, from, large) => self.broadcast(topic, from, large),
+            Act::Pull(key) => self.run(key, Vec::new())?,
+            Act::Replace(key) => {
+                for (topic, sub) in (0..TOPICS).flat_map(|topic| (0..SUBS).map(move |sub| (topic, sub))) {
+                    self.unsubscribe((key, topic, sub))?;
+                }
+                self.owners[key] = SubscriberId::unique();
+            }
+        }
+        self.check_places()
+    }
+
+    fn subscribe(&mut self, id: Id) {
+        let (key, topic, _) = id;
+        if self.expected.contains_key(&id) {
+            return;
+        }
+        self.topics.subscribe(&self.queue, &self.pubsub, name(topic), (key as Key, token(id)), None);
+        self.expected.insert(id, VecDeque::new());
+        let index = self.topics.names[&name(topic)] as usize;
+        let entry = &mut self.topics.entries[index];
+        if entry.base == 0 && entry.subs.len() == 1 && entry.pending.is_empty() {
+            // The counts are about to wrap around.
+            entry.base = u32::MAX - 1;
+            entry.subs[0].next = entry.base;
+        }
+    }
+
+    fn unsubscribe(&mut self, id: Id) -> TestCaseResult {
+        let (key, topic, _) = id;
+        self.topics.absorb(&self.queue);
+        let owner = self.owners[key].owner();
+        let sub = (key as Key, token(id));
+        let pulled = self.topics.unsubscribe(&self.pubsub, &name(topic), sub, owner);
+        // What waits for the others is found before anything is done about this.
+        self.run(key, pulled)?;
+        if let Some(left) = self.expected.remove(&id) {
+            prop_assert!(left.is_empty(), "{:?} never got {:?}", id, left);
+        }
+        Ok(())
+    }
+
+    fn broadcast(&mut self, topic: usize, from: Option<Id>, large: bool) {
+        let number = self.queue.delivered();
+        let payload = Payload::Json(if large { LARGE.as_slice().into() } else { b"{}".as_slice().into() });
+        let broadcast = Broadcast::new(name(topic), "event", payload);
+        match from {
+            None => self.pubsub.broadcast(name(topic), broadcast),
+            Some(from) => {
+                let from_id = self.owners[from.0].with_token(token(from));
+                self.pubsub.broadcast_from(from_id, name(topic), broadcast)
+            }
+        };
+        for (id, expected) in &mut self.expected {
+            if id.1 == topic && Some(*id) != from {
+                expected.push_back(number);
+            }
+        }
+    }
+
+    /// A turn of a connection: it takes all that waits for it.
+    fn run(&mut self, key: usize, unsubscribed: Vec<Pulled>) -> TestCaseResult {
+        self.topics.absorb(&self.queue);
+        let mut pulled = self.topics.pull(key as Key, self.owners[key].owner());
+        pulled.extend(unsubscribed);
+        pulled.sort_by_key(|pulled| pulled.number);
+        pulled.iter().try_for_each(|pulled| self.got(key, pulled.token, pulled.number))
+    }
+
+    fn got(&mut self, key: usize, token: u64, number: u64) -> TestCaseResult {
+        let (topic, sub) = (token as usize / SUBS, token as usize % SUBS);
+        let expected = self.expected.get_mut(&(key, topic, sub)).and_then(VecDeque::pop_front);
+        prop_assert_eq!(expected, Some(number));
+        prop_assert!(self.last[key] <= number, "{} after {}", number, self.last[key]);
+        self.last[key] = number;
+        Ok(())
+    }
+
+    /// As a runner does it.
+    fn deliver(&mut self, visited: &Visited, is_clear: bool, then: Option<&Act>) -> TestCaseResult {
+        let Visited { sub, is_ordered } = visited;
+        let Some(flight) = &self.flight else { return Ok(()) };
+        let owner = self.owners[sub.key as usize].owner();
+        let is_whole = !is_ordered && flight.is_whole_for(sub);
+        if is_whole && is_clear && !flight.frames.iter().any(|one| one.is_from(owner, sub.token)) {
+            let numbers: Vec<u64> = flight.frames.iter().map(|one| one.number).collect();
+            return numbers.into_iter().try_for_each(|number| self.got(sub.key as usize, sub.token, number));
+        }
+        if !is_ordered {
+            self.topics.return_to(flight, sub);
+        }
+        self.run(sub.key as usize, Vec::new())?;
+        // A handler of this connection; another's does not run now.
+        let key = sub.key as usize;
+        match then.cloned() {
+            None => Ok(()),
+            Some(Act::Subscribe((_, topic, sub))) => self.act(&Act::Subscribe((key, topic, sub))),
+            Some(Act::Unsubscribe((_, topic, sub))) => self.act(&Act::Unsubscribe((key, topic, sub))),
+            Some(Act::Replace(_)) => Ok(()),
+            Some(broadcast @ Act::Broadcast(..)) => self.act(&broadcast),
+            Some(Act::Pull(_)) => self.act(&Act::Pull(key)),
+        }
+    }
+
+    fn visit(&mut self, at_most: usize, answers: &[(bool, Option<Act>)]) -> Result<bool, TestCaseError> {
+        let Some(flight) = &self.flight else { return Ok(false) };
+        let mut visited = Vec::new();
+        let goes_on = self.topics.visit(flight, at_most, &mut visited);
+        prop_assert!(visited.len() <= at_most);
+        for (visited, (is_clear, then)) in visited.iter().zip(answers.iter().cycle()) {
+            self.deliver(visited, *is_clear, then.as_ref())?;
+        }
+        Ok(goes_on)
+    }
+
+    fn land(&mut self) -> TestCaseResult {
+        while self.visit(1, &[(true, None)])? {}
+        self.flight.take().iter().for_each(|flight| drop(self.topics.land(flight)));
+        Ok(())
+    }
+
+    fn take_off(&mut self) {
+        if self.flight.is_none() {
+            self.topics.absorb(&self.queue);
+            self.flight = self.topics.take_off();
+        }
+    }
+
+    fn check_places(&self) -> TestCaseResult {
+        let subs = self.topics.entries.iter().map(|(_, entry)| entry.subs.len()).sum::<usize>();
+        prop_assert_eq!(subs, self.expected.len());
+        for (key, places) in self.topics.places.iter().enumerate() {
+            for (index, place) in places {
+                prop_assert_eq!(self.topics.entries[*index as usize].subs[*place as usize].key as usize, key);
+            }
+        }
+        let waits = |index: &u32| !self.topics.entries[*index as usize].pending.is_empty();
+        prop_assert!(self.topics.dirty.iter().all(waits));
+        let dirty = self.topics.entries.iter().filter(|(_, entry)| !entry.pending.is_empty()).count();
+        prop_assert_eq!(self.topics.dirty.len(), dirty);
+        Ok(())
+    }
+
+    /// Everybody has got everything, and when all have gone nothing is left.
+    fn end(mut self) -> TestCaseResult {
+        self.land()?;
+        self.take_off();
+        while self.flight.is_some() {
+            self.land()?;
+            self.take_off();
+        }
+        for (id, expected) in &self.expected {
+            prop_assert!(expected.is_empty(), "{:?} never got {:?}", id, expected);
+        }
+        (0..KEYS).try_for_each(|key| self.act(&Act::Replace(key)))?;
+        prop_assert!(self.topics.names.is_empty() && self.topics.entries.is_empty());
+        prop_assert!(self.topics.dirty.is_empty());
+        prop_assert!(self.topics.places.iter().all(SmallVec::is_empty));
+        prop_assert!((0..TOPICS).all(|topic| self.pubsub.subscriber_count(name(topic)) == 0));
+        Ok(())
+    }
+}
+
+fn agree(steps: Vec<Step>) -> TestCaseResult {
+    let mut world = World::new();
+    for step in steps {
+        match step {
+            Step::Act(act) => world.act(&act)?,
+            Step::TakeOff => world.take_off(),
+            Step::Visit(at_most, answers) => {
+                world.visit(at_most, &answers)?;
+            }
+            Step::Land => world.land()?,
+        }
+        world.check_places()?;
+    }
+    world.end()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn everybody_gets_what_was_broadcast_once_and_in_order(steps in prop::collection::vec(step(), 1..80)) {
+        agree(steps)?;
+    }
+}
+
+#[test]
+fn what_ten_thousand_leave_takes_no_memory() {
+    let mut world = World::new();
+    let pubsub = world.pubsub.clone();
+    for key in 0..10_000 {
+        world.topics.subscribe(&world.queue, &pubsub, name(0), (key, 0), None);
+    }
+    world.topics.subscribe(&world.queue, &pubsub, name(0), (10_000, 0), None);
+    for key in 0..10_000 {
+        world.topics.unsubscribe(&pubsub, &name(0), (key, 0), 0);
+    }
+    let entry = &world.topics.entries[world.topics.names[&name(0)] as usize];
+    assert_eq!(entry.subs.len(), 1);
+    assert!(entry.subs.capacity() <= 64, "{}", entry.subs.capacity());
+}
