@@ -51,7 +51,7 @@ impl HttpStream {
     /// Lets the connection go on with the stream, and with what the client sent ahead of the answer.
     pub(crate) fn hand_over(self, upgrade: Upgrade, early: &[u8]) {
         let ClientStream { stream, slot, .. } = self.stream;
-        if let Err(error) = upgrade.start(stream, early, slot) {
+        if let Err(error) = upgrade.start(stream, early, Some(slot)) {
             tracing::error!(%error, "a socket cannot be served");
         }
     }

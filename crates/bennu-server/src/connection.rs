@@ -61,7 +61,6 @@ pub(crate) struct Connection {
     steps_left: u32,
     mailbox: Arc<Mailbox>,
     mount: Arc<Mount>,
-    endpoint: Endpoint,
     client: Arc<Client>,
     transport: TransportKind,
     /// Only if they expire.
@@ -104,7 +103,7 @@ impl Connection {
         start.mount.metrics.transport(start.transport).connections.increment(1);
         let client = Arc::new(Client {
             mailbox: mailbox.clone(),
-            endpoint: start.endpoint.clone(),
+            endpoint: start.endpoint,
             encoding: start.session.encoding(),
             assigns: start.connected.assigns,
             socket_id: start.connected.id,
@@ -122,7 +121,6 @@ impl Connection {
             client,
             mailbox,
             mount: start.mount,
-            endpoint: start.endpoint,
             transport: start.transport,
             credentials,
         })
@@ -390,7 +388,7 @@ impl Connection {
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.client.endpoint
     }
 
     /// What other threads know of it.
@@ -503,9 +501,9 @@ impl Drop for Connection {
         self.mailbox.close();
         if let Some(id) = &self.client.socket_id {
             let token = self.mailbox.id.with_token(SOCKET_TOKEN);
-            self.endpoint.pubsub().remove_subscriber(id, token);
+            self.client.endpoint.pubsub().remove_subscriber(id, token);
         }
-        self.endpoint.connections().unregister(&self.mailbox);
+        self.client.endpoint.connections().unregister(&self.mailbox);
         for channel in self.channels.ids().collect::<Vec<_>>() {
             discard(self.remove(channel));
         }

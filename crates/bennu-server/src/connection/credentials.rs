@@ -27,7 +27,7 @@ impl ConnectionStart {
 impl Connection {
     /// Lets the credential grow older.
     pub(super) fn age_credentials(&mut self, now: Instant) {
-        let now = Now { monotonic: now, wall: self.endpoint.clock().now() };
+        let now = Now { monotonic: now, wall: self.client.endpoint.clock().now() };
         match self.credentials.as_mut().and_then(|credentials| credentials.handle_timeout(now)) {
             None => {}
             Some(Due::Notice(payload)) => self.push_to_session(TOKEN_EXPIRING, &payload),
@@ -61,7 +61,7 @@ impl Connection {
             let mount = self.mount.clone();
             let (assigns, id) = (self.client.assigns.clone(), self.client.socket_id.clone());
             let connection_id = self.mailbox.id.owner();
-            let tokens = self.endpoint.tokens().clone();
+            let tokens = self.client.endpoint.tokens().clone();
             let request = AnyRenewRequest { token: token.into(), tokens, assigns, id, connection_id };
             Box::pin(async move { mount.socket.renew(request).await })
         });
@@ -73,9 +73,9 @@ impl Connection {
 
     fn renew(&mut self, renewed: &Renewed) -> Result<Payload, Refusal> {
         let id = self.client.socket_id.as_ref();
-        check_revoked(&self.endpoint, id, renewed.time_of_issue())?;
+        check_revoked(&self.client.endpoint, id, renewed.time_of_issue())?;
         let Some(credentials) = self.credentials.as_mut() else { return Err(Refusal::Unauthorized) };
-        credentials.renew(renewed, id, &self.mount.options, now(&self.endpoint))
+        credentials.renew(renewed, id, &self.mount.options, now(&self.client.endpoint))
     }
 
     fn answer_renewals(&mut self, asked: &[Renewal], verdict: Result<Payload, Refusal>) {

@@ -1,6 +1,5 @@
 //! The WebSocket upgrade, its checks in the order of the channels specification, section 2.
 
-use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 
@@ -16,6 +15,7 @@ use http::{Method, Response, StatusCode, Version};
 use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer;
 use super::connect::{Asking, NotConnected, Target};
@@ -182,7 +182,7 @@ impl Upgrade {
 
     /// Gives the connection and its TCP stream to one of the endpoint's shards: threads, one for each core by
     /// default, that serve far more connections in far less memory than tasks. `early` is what the client
-    /// sent behind its request; `guard` is dropped when the stream is closed.
+    /// sent behind its request; `place` is given back when the stream is closed.
     ///
     /// Handlers then run on that thread, in the runtime in which the endpoint's first such
     /// connection was started.
@@ -194,12 +194,12 @@ impl Upgrade {
     /// # Panics
     ///
     /// When called outside of a tokio runtime.
-    pub fn start(self, tcp: TcpStream, early: &[u8], guard: impl Any + Send) -> io::Result<()> {
+    pub fn start(self, tcp: TcpStream, early: &[u8], place: Option<OwnedSemaphorePermit>) -> io::Result<()> {
         let Upgrade { connection, decoder, .. } = self;
         let tcp = tcp.into_std()?;
         let endpoint = connection.endpoint().clone();
-        let (early, guard) = (early.into(), Box::new(guard));
-        endpoint.shards()?.admit(Arrival { tcp, early, connection, decoder, guard });
+        let early = early.into();
+        endpoint.shards()?.admit(Arrival { tcp, early, connection, decoder, place });
         Ok(())
     }
 }

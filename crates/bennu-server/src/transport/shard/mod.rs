@@ -7,16 +7,17 @@ mod run;
 mod stream;
 mod topics;
 
-use std::any::Any;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bennu_protocol::Topic;
 use bennu_protocol::websocket::Decoder;
 use bennu_pubsub::PubSub;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
 pub(crate) use batch::{Run, Sent};
@@ -40,6 +41,8 @@ pub(crate) struct Shards {
 pub(crate) struct Shard {
     queue: Arc<Queue>,
     topics: Mutex<Topics>,
+    /// Whether anything waits in the topics.
+    is_dirty: AtomicBool,
 }
 
 /// A connection's place in its shard.
@@ -55,8 +58,8 @@ pub(crate) struct Arrival {
     pub(crate) early: Box<[u8]>,
     pub(crate) connection: Connection,
     pub(crate) decoder: Decoder,
-    /// Dropped when the stream is closed.
-    pub(crate) guard: Box<dyn Any + Send>,
+    /// Given back when the stream is closed.
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Shards {
@@ -71,7 +74,7 @@ impl Shards {
         for number in 0..count {
             let poll = mio::Poll::new()?;
             let queue = Queue::new(mio::Waker::new(poll.registry(), run::WAKER)?);
-            let shard = Arc::new(Shard { queue, topics: Mutex::default() });
+            let shard = Arc::new(Shard { queue, topics: Mutex::default(), is_dirty: AtomicBool::new(false) });
             shards.all.push(shard.clone());
             let runner = Runner::new(poll, shard.clone());
             let entered = runtime.clone();
@@ -114,6 +117,16 @@ impl Drop for Shards {
     }
 }
 
+impl Shard {
+    /// The topics, with all that was broadcast until now.
+    fn absorbed(&self) -> MutexGuard<'_, Topics> {
+        let mut topics = self.topics.lock();
+        topics.absorb(&self.queue);
+        self.is_dirty.store(topics.is_dirty(), Ordering::Relaxed);
+        topics
+    }
+}
+
 struct StopOnDrop(Vec<Arc<Shard>>);
 
 impl Drop for StopOnDrop {
@@ -142,23 +155,24 @@ impl Seat {
         audience: Option<Audience>,
     ) -> Topic {
         let mut topics = self.shard.topics.lock();
-        topics.subscribe(&self.shard.queue, pubsub, topic, (self.key, token), audience)
+        let topic = topics.subscribe(&self.shard.queue, pubsub, topic, (self.key, token), audience);
+        self.shard.is_dirty.store(topics.is_dirty(), Ordering::Relaxed);
+        topic
     }
 
     /// Ends a subscription, and takes what was broadcast to it until now.
     pub(crate) fn unsubscribe(&self, pubsub: &PubSub, topic: &str, token: u64, owner: u64) -> Vec<Pulled> {
-        let mut topics = self.shard.topics.lock();
-        topics.absorb(&self.shard.queue);
+        let mut topics = self.shard.absorbed();
         topics.unsubscribe(pubsub, topic, (self.key, token), owner)
     }
 
     /// Takes what was broadcast to the connection's channels until now.
     pub(crate) fn pull(&self, owner: u64) -> Vec<Pulled> {
-        let mut topics = self.shard.topics.lock();
-        topics.absorb(&self.shard.queue);
-        match topics.is_dirty() {
-            true => topics.pull(self.key, owner),
-            false => Vec::new(),
+        let Shard { queue, is_dirty, .. } = &*self.shard;
+        // What another thread broadcast before it sent something is seen by who has seen that.
+        if !queue.has_deliveries() && !is_dirty.load(Ordering::Relaxed) {
+            return Vec::new();
         }
+        self.shard.absorbed().pull(self.key, owner)
     }
 }

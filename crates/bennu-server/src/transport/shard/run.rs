@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -120,11 +121,11 @@ impl Runner {
     }
 
     fn seat(&mut self, arrival: Arrival) {
-        let Arrival { tcp, mut early, connection, decoder, guard } = arrival;
+        let Arrival { tcp, mut early, connection, decoder, place } = arrival;
         let vacant = self.slots.vacant_entry();
         // Descriptors are far fewer than 2^32.
         let key = vacant.key() as Key;
-        let mut stream = ShardStream::new(mio::net::TcpStream::from_std(tcp), guard);
+        let mut stream = ShardStream::new(mio::net::TcpStream::from_std(tcp), place);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(stream.tcp(), Token(vacant.key()), interest) {
             tracing::error!(%error, "a shard cannot take a socket");
@@ -145,13 +146,12 @@ impl Runner {
 
     fn run_with(&mut self, key: Key, run: impl FnOnce(&mut Slot, &mut Context<'_>) -> Poll<()>) {
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
-        let mailbox = slot.mailbox.clone();
-        mailbox.begin_turn();
-        let waker = Waker::from(mailbox.clone());
+        slot.mailbox.begin_turn();
+        let waker = Waker::from(slot.mailbox.clone());
         let polled = guarded(|| run(slot, &mut Context::from_waker(&waker)));
         let is_over = polled.map_or_else(
             |panic| {
-                tracing::error!(connection = mailbox.id.owner(), %panic, "a connection panicked");
+                tracing::error!(connection = slot.mailbox.id.owner(), %panic, "a connection panicked");
                 true
             },
             |polled| polled.is_ready(),
@@ -162,7 +162,7 @@ impl Runner {
             if let Some(deadline) = slot.deadline() {
                 self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
             }
-            if mailbox.end_turn() {
+            if slot.mailbox.end_turn() {
                 self.shard.queue.wake(key);
             }
         }
@@ -181,10 +181,7 @@ impl Runner {
 
     /// Gives what was broadcast to all subscribers.
     fn fly(&mut self) {
-        let mut topics = self.shard.topics.lock();
-        topics.absorb(&self.shard.queue);
-        let mut left = topics.dirty_count();
-        drop(topics);
+        let mut left = self.shard.absorbed().dirty_count();
         let mut visited = 0;
         while left > 0 {
             let Some(flight) = self.shard.topics.lock().take_off() else { break };
@@ -193,6 +190,7 @@ impl Runner {
             landed.into_iter().for_each(discard);
             left -= 1;
         }
+        self.shard.is_dirty.store(self.shard.topics.lock().is_dirty(), Ordering::Relaxed);
     }
 
     fn fly_to_all(&mut self, flight: &Flight, visited: &mut usize) {

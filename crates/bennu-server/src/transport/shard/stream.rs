@@ -1,6 +1,5 @@
 //! A client's TCP stream, as a shard's loop drives it.
 
-use std::any::Any;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -9,6 +8,7 @@ use std::task::{Context, Poll};
 use mio::event::Event;
 use mio::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A TCP stream whose readiness its shard reports. It wakes nobody: the shard polls whoever is ready.
 pub(crate) struct ShardStream {
@@ -20,12 +20,12 @@ pub(crate) struct ShardStream {
     /// Whether readiness is found out by trying, as nobody reports it any more.
     tries: bool,
     /// After the stream, so that it is closed when this is dropped.
-    _guard: Box<dyn Any + Send>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl ShardStream {
-    pub(super) fn new(tcp: TcpStream, guard: Box<dyn Any + Send>) -> Self {
-        ShardStream { tcp, readable: true, writable: true, ends: false, tries: false, _guard: guard }
+    pub(super) fn new(tcp: TcpStream, place: Option<OwnedSemaphorePermit>) -> Self {
+        ShardStream { tcp, readable: true, writable: true, ends: false, tries: false, _place: place }
     }
 
     pub(super) fn tcp(&mut self) -> &mut TcpStream {
@@ -110,7 +110,12 @@ impl AsyncWrite for ShardStream {
         if !self.writable && !self.tries {
             return Poll::Pending;
         }
-        match retried(|| self.tcp.write_vectored(bufs)) {
+        // One run of bytes is cheaper to send than a list of one.
+        let write = |tcp: &mut TcpStream| match bufs {
+            [bytes] => tcp.write(bytes),
+            _ => tcp.write_vectored(bufs),
+        };
+        match retried(|| write(&mut self.tcp)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.writable = false;
                 Poll::Pending
