@@ -507,5 +507,6 @@ impl Drop for Connection {
         for channel in self.channels.ids().collect::<Vec<_>>() {
             discard(self.remove(channel));
         }
+        self.ending.drain(..).for_each(discard);
     }
 }

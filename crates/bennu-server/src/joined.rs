@@ -348,7 +348,8 @@ impl Joined {
     pub(crate) fn clear_waiting(&mut self) {
         let Some(busy) = &mut self.busy else { return };
         (busy.replay, busy.is_new) = (None, false);
-        discard(std::mem::take(&mut busy.waiting));
+        // Each by itself: two panics at once would end the process.
+        std::mem::take(&mut busy.waiting).into_iter().for_each(discard);
         (busy.waiting_bytes, busy.backlog_bytes) = (0, 0);
     }
 

@@ -8,5 +8,6 @@ mod drain;
 mod ending;
 mod peer;
 mod running;
+mod shards;
 #[cfg(feature = "tls")]
 mod tls;

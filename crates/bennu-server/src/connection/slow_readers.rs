@@ -27,7 +27,7 @@ impl Connection {
                 self.with_route(channel, |metrics| metrics.slow_readers.increment(1));
             }
             self.overflow(items.len() + 1);
-            discard(items);
+            items.for_each(discard);
             return;
         }
     }
