@@ -17,8 +17,8 @@ use crate::socket::TransportKind;
 ///
 /// Only [`join`](Self::join) must be written. Handlers of one channel run one
 /// after another, in the order of the messages; those of other channels go on
-/// meanwhile. A handler must not block the thread: await, or hand blocking work
-/// to `tokio::task::spawn_blocking`.
+/// meanwhile. A handler must not block the thread, which serves many connections: await, or hand blocking work
+/// to `tokio::task::spawn_blocking` (`block_in_place` would hold up the others).
 ///
 /// A panic in a handler ends this channel alone: its state is dropped and the
 /// client gets `phx_error`, upon which it rejoins.

@@ -366,6 +366,10 @@ impl EndpointBuilder {
 
     /// How many shards serve the WebSockets whose TCP streams the server gives to the endpoint, each a
     /// thread of its own; as many as there are cores by default, and at least one.
+    ///
+    /// Handlers run on these threads, inside the runtime in which the first connection came: `tokio::spawn`, timers and
+    /// `spawn_blocking` are that runtime's. A shard's thread is none of the runtime's own, so nobody takes over for it:
+    /// `block_in_place` and `Handle::block_on` do not panic there, and hold up all connections of the shard.
     #[must_use]
     pub fn shards(mut self, count: usize) -> Self {
         self.shards = Some(count.max(1));

@@ -465,6 +465,20 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_in_which_too_much_came_is_followed_by_another() {
+        let mailbox = mailbox(10);
+        mailbox.queued(100);
+        mailbox.begin_turn();
+        mailbox.send(Item::Frame(Frame::text("1")));
+        assert!(mailbox.end_turn(), "it has yet to hear that it was overrun");
+        assert!(matches!(mailbox.drain(), Drained::Overflowed(_)));
+        mailbox.close();
+        mailbox.begin_turn();
+        mailbox.send(Item::Frame(Frame::text("2")));
+        assert!(!mailbox.end_turn(), "nothing comes any more");
+    }
+
+    #[test]
     fn one_message_larger_than_the_bound_passes_when_nothing_waits() {
         let mailbox = mailbox(10);
         mailbox.send(Item::Frame(Frame::text("x".repeat(100))));

@@ -176,3 +176,23 @@ impl Seat {
         self.shard.absorbed().pull(self.key, owner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn shards_that_are_dropped_leave_nothing_in_the_runtime() {
+        let shards = Shards::start(2).unwrap();
+        let one = Arc::downgrade(&shards.all[0]);
+        drop(shards);
+        let gone = async {
+            while one.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), gone).await.expect("somebody keeps a shard");
+    }
+}
