@@ -39,6 +39,10 @@ command -v npm >/dev/null || missing "npm is missing; it comes with Node.js"
 export PATH="$PATH:/usr/sbin"
 need nginx nginx
 
+# One counts the instructions and system calls of a server.
+need valgrind valgrind
+need taskset util-linux
+
 # Tests hold many sockets at once.
 ulimit -n "$(ulimit -Hn)" || true
 

@@ -32,8 +32,20 @@ impl Server {
 
     /// The same, with a name for its log: of several servers of one application.
     pub(crate) fn start_with_log(application: &str, options: &[&str], log_name: &str) -> Server {
+        Server::start_under(&[], application, options, log_name)
+    }
+
+    /// The same, run by another program.
+    pub(crate) fn start_under(
+        runner: &[&str],
+        application: &str,
+        options: &[&str],
+        log_name: &str,
+    ) -> Server {
         let mut guard = Command::new("sh")
-            .args(["-c", UNTIL_STDIN_ENDS, "sh", BINARY, application, "--listen", "127.0.0.1:0"])
+            .args(["-c", UNTIL_STDIN_ENDS, "sh"])
+            .args(runner)
+            .args([BINARY, application, "--listen", "127.0.0.1:0"])
             .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -46,6 +58,14 @@ impl Server {
         let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim_end().parse().ok());
         let address = address.unwrap_or_else(|| panic!("{application} said {line:?}; see its log in {TMP}"));
         Server { address, guard, stdout }
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        let guard = self.guard.id();
+        let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children"));
+        let children = children.expect("the guard lives");
+        children.trim().parse().unwrap_or_else(|_| panic!("one child of the guard, not {children:?}"))
     }
 
     /// Sends it a signal, by its name.
@@ -79,6 +99,13 @@ pub(crate) fn checklist() -> SocketAddr {
 pub(crate) fn clients() -> SocketAddr {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| Server::start("clients", &[])).address
+}
+
+/// A core that we may run on; a server that has only this one, by `taskset`, has one shard.
+pub(crate) fn first_core() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    cores.and_then(|cores| cores.trim().split(['-', ',']).next()).expect("a core").to_owned()
 }
 
 /// Where logs and npm packages go.
