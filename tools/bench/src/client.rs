@@ -1,6 +1,7 @@
 //! All connections of this process, on one thread and one epoll.
 
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -162,6 +163,11 @@ impl Client {
         for link in 0..self.links.len() {
             self.sends.beat(link);
         }
+    }
+
+    /// Closes some connections, without a word.
+    pub(crate) fn close(&mut self, links: Range<usize>) {
+        self.links[links].fill_with(|| None);
     }
 
     /// Closes all connections, without a word.

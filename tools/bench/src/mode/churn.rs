@@ -81,6 +81,8 @@ impl Load for Churn {
             figures.put("resident_bytes", after as f64);
             figures.put("resident_growth_bytes", after as f64 - before as f64);
         }
+        // The last messages may be on their way to them still.
+        bench.client.close(work.churners.clone());
         bench.silence(0..subscribers)?;
         Ok(figures)
     }
