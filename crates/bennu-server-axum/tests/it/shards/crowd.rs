@@ -268,6 +268,7 @@ async fn restless(address: SocketAddr, ready: Arc<Barrier>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_gets_everything_once_and_in_order() {
+    rlimit::increase_nofile_limit(4_000).unwrap();
     let options = SocketOptions::default().max_backlog(64 << 20).max_backlog_frames(100_000);
     let endpoint = Endpoint::builder(PubSub::local())
         .socket("/socket", AllowAnonymous, Channels::new().channel::<Room>("room:*"), options)
