@@ -1,7 +1,5 @@
 //! Message references, which belong to the client and come back as they were sent.
 
-use std::io::Write as _;
-
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -89,7 +87,11 @@ impl Ref {
     /// Appends the ref as JSON.
     pub(crate) fn write_json(&self, out: &mut Vec<u8>, field: &'static str) -> Result<(), EncodeError> {
         match &self.0 {
-            Repr::Decimal(number) => write!(out, "\"{number}\"").expect("a Vec takes all"),
+            Repr::Decimal(number) => {
+                out.push(b'"');
+                out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+                out.push(b'"');
+            }
             Repr::Json(text) => out.extend_from_slice(text.as_bytes()),
             Repr::Raw(_) => return Err(EncodeError::NotUtf8(field)),
         }

@@ -181,6 +181,11 @@ impl Connection {
         self.poll_endings(cx);
     }
 
+    /// Whether there are frames to take.
+    pub(crate) fn has_frames(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// Gives out the next frames to send, as many as one write can use; what stays can still be dropped.
     /// [`sent`](Self::sent) tells when they have left.
     pub(crate) fn take_frames(&mut self, at_most: usize, take: impl FnMut(Frame)) {

@@ -25,7 +25,7 @@ struct Members {
 /// Reads a frame; its opcode does not matter.
 pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
     let bytes = frame.payload();
-    let text = std::str::from_utf8(&bytes).map_err(|_| DecodeError::NotUtf8)?;
+    let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| DecodeError::NotUtf8)?;
     let members = members(text)?;
     let required = |range: Option<Range<usize>>, name| range.ok_or(DecodeError::Missing(name));
     let topic = required(members.topic, "topic")?;

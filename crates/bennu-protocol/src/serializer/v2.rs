@@ -27,7 +27,7 @@ pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
 }
 
 fn decode_text(bytes: Bytes) -> Result<Message, DecodeError> {
-    let text = std::str::from_utf8(&bytes).map_err(|_| DecodeError::NotUtf8)?;
+    let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| DecodeError::NotUtf8)?;
     let [join_ref, reference, topic, event, payload] = elements(text)?;
     Ok(Message {
         join_ref: Ref::from_json(&text[join_ref]),

@@ -46,7 +46,7 @@ impl MessageKind {
     /// Text is looked at only here, as a character may span fragments and is compressed with the others.
     pub(super) fn into_item(self, payload: Bytes) -> Result<Item, ProtocolViolation> {
         match self.is_text {
-            true if str::from_utf8(&payload).is_err() => Err(ProtocolViolation::InvalidUtf8),
+            true if simdutf8::basic::from_utf8(&payload).is_err() => Err(ProtocolViolation::InvalidUtf8),
             true => Ok(Item::Text(payload)),
             false => Ok(Item::Binary(payload)),
         }

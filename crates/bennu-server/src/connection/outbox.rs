@@ -180,6 +180,11 @@ impl Outbox {
 
     /// The frame with the first place of all.
     fn pop(&mut self, taken: &mut Taken) -> Option<Frame> {
+        if self.lanes.is_empty() {
+            let (_, frame) = self.frames.pop_front()?;
+            self.bytes -= frame.len();
+            return Some(frame);
+        }
         let lanes = self.lanes.iter_mut().filter_map(|lane| Some((lane.front()?, lane)));
         let first_lane = lanes.min_by_key(|(place, _)| *place);
         let first = self.frames.front().map(|(place, _)| *place);

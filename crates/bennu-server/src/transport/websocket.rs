@@ -198,22 +198,28 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// Writes what there is, many frames at once.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            self.fill();
-            if self.writing.frames.is_empty() {
-                self.writing.frames = VecDeque::new();
-                self.stall.clear();
-                return Pin::new(&mut self.io).poll_flush(cx);
+            if self.connection.has_frames() || self.writing.pong.is_some() {
+                self.fill();
             }
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let mut count = 0;
-            for (slice, frame) in slices.iter_mut().zip(&self.writing.frames) {
-                *slice = IoSlice::new(frame);
-                count += 1;
-            }
-            let Poll::Ready(written) = Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count])
-            else {
-                return self.poll_stalled(cx);
+            let io = Pin::new(&mut self.io);
+            let polled = match self.writing.frames.len() {
+                0 => {
+                    self.writing.frames = VecDeque::new();
+                    self.stall.clear();
+                    return io.poll_flush(cx);
+                }
+                1 => io.poll_write(cx, &self.writing.frames[0]),
+                _ => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let mut count = 0;
+                    for (slice, frame) in slices.iter_mut().zip(&self.writing.frames) {
+                        *slice = IoSlice::new(frame);
+                        count += 1;
+                    }
+                    io.poll_write_vectored(cx, &slices[..count])
+                }
             };
+            let Poll::Ready(written) = polled else { return self.poll_stalled(cx) };
             let written = written?;
             self.stall.moved(written);
             if written == 0 {

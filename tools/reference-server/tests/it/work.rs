@@ -77,7 +77,7 @@ const LOADS: &[Load] = &[
         writes: 1.05,
         reads: 1.05,
         calls: 3.2,
-        instructions: 17_100.0,
+        instructions: 16_000.0,
     },
 ];
 
