@@ -36,7 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What `bennu-protocol` may use at all: no runtime, no sockets, no clocks.
-const PROTOCOL_DEPENDENCIES: &[&str] = &["bytes", "flate2", "serde", "serde_json", "thiserror"];
+const PROTOCOL_DEPENDENCIES: &[&str] =
+    &["bytes", "flate2", "itoa", "serde", "serde_json", "simdutf8", "thiserror"];
 
 fn manifests() -> Vec<SourceFile> {
     let manifests = files(&["/Cargo.toml"]).into_iter().filter(|file| file.text.contains("[package]"));
