@@ -69,10 +69,12 @@ pub(crate) fn start(manners: Manners) -> SocketAddr {
 
 fn serve(mut stream: TcpStream, manners: Manners, receivers: &Receivers) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let Some(dialect) = upgrade(&mut stream, manners)? else { return Ok(()) };
+    let Some((dialect, accepted)) = upgrade(&mut stream, manners)? else { return Ok(()) };
     let mine = {
+        // Nothing is sent to all between the answer and its place among them.
         let mut receivers = receivers.lock().expect("nobody panics");
         receivers.push(Receiver { stream: stream.try_clone()?, wrongs: Wrongs::new(manners) });
+        stream.write_all(accepted.as_bytes())?;
         receivers.len() - 1
     };
     if dialect == Dialect::SocketIo {
@@ -148,7 +150,8 @@ fn converse(stream: &mut TcpStream, mut each: impl FnMut(Option<&str>) -> io::Re
     }
 }
 
-fn upgrade(stream: &mut TcpStream, manners: Manners) -> io::Result<Option<Dialect>> {
+/// What the client wants to speak, and the response that accepts it; `None` when it is refused.
+fn upgrade(stream: &mut TcpStream, manners: Manners) -> io::Result<Option<(Dialect, String)>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -169,11 +172,10 @@ fn upgrade(stream: &mut TcpStream, manners: Manners) -> io::Result<Option<Dialec
     }
     let key = head.split("Sec-WebSocket-Key: ").nth(1).and_then(|rest| rest.split("\r\n").next());
     let accept = STANDARD.encode(Sha1::digest(handshake::accept_source(key.unwrap_or_default())));
-    write!(
-        stream,
+    let accepted = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-    )?;
-    Ok(Some(dialect))
+    );
+    Ok(Some((dialect, accepted)))
 }
 
 impl Receiver {
