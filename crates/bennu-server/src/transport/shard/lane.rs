@@ -82,7 +82,7 @@ impl Audience {
 
 impl PartialEq for Audience {
     fn eq(&self, other: &Self) -> bool {
-        let is_same = |a: &Audience, b: &Audience| a.route == b.route && a.encoding == b.encoding;
-        Arc::ptr_eq(&self.mount, &other.mount) && is_same(self, other)
+        let is_same = self.route == other.route && self.encoding == other.encoding;
+        is_same && Arc::ptr_eq(&self.mount, &other.mount)
     }
 }

@@ -254,8 +254,6 @@ impl Runner {
         if self.next_deadline.is_none_or(|deadline| deadline > now) {
             return;
         }
-        self.next_deadline = None;
-        let mut earliest: Option<Instant> = None;
         let keys: Vec<usize> =
             self.slots.iter().filter(|(_, slot)| slot.is_due(now)).map(|(key, _)| key).collect();
         for key in keys {
@@ -264,10 +262,7 @@ impl Runner {
                 slot.poll(&mut [], cx)
             });
         }
-        for (_, slot) in &self.slots {
-            let deadline = slot.deadline();
-            earliest = earliest.into_iter().chain(deadline).min();
-        }
+        let earliest = self.slots.iter().filter_map(|(_, slot)| slot.deadline()).min();
         self.next_deadline = earliest.map(|deadline| deadline.max(now + TICK));
     }
 }
