@@ -43,6 +43,9 @@ need nginx nginx
 need valgrind valgrind
 need taskset util-linux
 
+# One is a page in a browser.
+need chromium chromium
+
 # Tests hold many sockets at once.
 ulimit -n "$(ulimit -Hn)" || true
 

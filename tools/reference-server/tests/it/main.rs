@@ -5,6 +5,7 @@ mod admin;
 mod backlog;
 mod bench;
 mod binary;
+mod browser;
 mod certificate;
 mod channel;
 mod client;

@@ -76,7 +76,8 @@ fn phoenix_1_8_16_runs_the_scenario_over_tls() {
     run_script_with("scenario.mjs", "phoenix-1.8", "1.8.16", &arguments, &[trust]);
 }
 
-const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+/// The folder of the scripts.
+pub(crate) const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
 fn run(package: &str, version: &str) {
     run_script("scenario.mjs", package, version, clients());
@@ -111,7 +112,7 @@ fn run_script_with(
 }
 
 /// The folder that holds the packages of the lock file, installed once for each lock file.
-fn packages() -> &'static Path {
+pub(crate) fn packages() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let lock = fs::read(Path::new(CLIENTS).join("package-lock.json")).expect("the lock file is readable");
