@@ -1,9 +1,10 @@
 //! What the kernel counts, from `/proc`.
 
-use std::fs;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use anyhow::Context as _;
+use rustix::io::Errno;
 
 /// What a process had used at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +46,8 @@ impl Usage {
 pub(crate) fn usage(pid: u32, tree: bool) -> anyhow::Result<Usage> {
     let mut usage =
         Usage { at: Instant::now(), cpu: Duration::ZERO, user: Duration::ZERO, system: Duration::ZERO };
-    for pid in processes(pid, tree)? {
-        usage.cpu += cpu(pid)?;
-        let (user, system) = ticks(pid)?;
+    for (cpu, (user, system)) in of_each(pid, tree, |pid| Ok((cpu(pid)?, ticks(pid)?)))? {
+        usage.cpu += cpu;
         usage.user += user;
         usage.system += system;
     }
@@ -56,13 +56,29 @@ pub(crate) fn usage(pid: u32, tree: bool) -> anyhow::Result<Usage> {
 
 /// Resident bytes of a process, or of all that it started too.
 pub(crate) fn resident(pid: u32, tree: bool) -> anyhow::Result<u64> {
-    let mut bytes = 0;
-    for pid in processes(pid, tree)? {
+    let each = of_each(pid, tree, |pid| {
         let path = format!("/proc/{pid}/smaps_rollup");
         let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-        bytes += rss_of_rollup(&text).with_context(|| path)?;
-    }
-    Ok(bytes)
+        rss_of_rollup(&text).with_context(|| path)
+    })?;
+    Ok(each.into_iter().sum())
+}
+
+/// What is known of a process and, for a tree, of all below it that have not ended since they were listed.
+fn of_each<T>(root: u32, tree: bool, what: impl Fn(u32) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
+    let known = processes(root, tree)?.into_iter().map(|pid| (pid, what(pid)));
+    known
+        .filter(|(pid, known)| *pid == root || !known.as_ref().is_err_and(has_ended))
+        .map(|(_, known)| known)
+        .collect()
+}
+
+/// Whether a process was not found, or was while it ended.
+fn has_ended(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| {
+        error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+    })
 }
 
 fn rss_of_rollup(text: &str) -> Option<u64> {
@@ -113,8 +129,15 @@ fn processes(pid: u32, tree: bool) -> anyhow::Result<Vec<u32>> {
     while let Some(pid) = all.get(next).copied() {
         next += 1;
         let tasks = format!("/proc/{pid}/task");
-        for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
-            let Ok(text) = fs::read_to_string(task?.path().join("children")) else { continue };
+        let tasks = match fs::read_dir(&tasks) {
+            // One that was listed may have ended.
+            Err(_) if next > 1 => continue,
+            found => found.with_context(|| tasks.clone())?,
+        };
+        for task in tasks {
+            let Ok(text) = task.and_then(|task| fs::read_to_string(task.path().join("children"))) else {
+                continue;
+            };
             all.extend(text.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
     }
@@ -143,6 +166,21 @@ mod tests {
         while usage(pid, false).unwrap().cpu == before.cpu {
             assert!(spin.elapsed() < Duration::from_secs(20), "time does not pass");
         }
+    }
+
+    #[test]
+    fn a_process_of_the_tree_may_end_while_it_is_measured() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let stat = format!("/proc/{}/stat", child.id());
+        // It has no memory any more, and is listed until it is waited for.
+        while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        let pid = std::process::id();
+        assert!(resident(child.id(), true).is_err());
+        assert!(resident(pid, true).is_ok() && usage(pid, true).is_ok());
+        child.wait().unwrap();
+        assert!(usage(child.id(), true).is_err(), "the first of the tree must be there");
     }
 
     #[test]
