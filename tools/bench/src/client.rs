@@ -37,6 +37,20 @@ pub(crate) trait Workload {
     fn missing(&self) -> String;
 }
 
+/// Bytes of frames, headers included, before a cipher adds its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+}
+
+impl Traffic {
+    /// What went over the wire from `self` to `later`.
+    pub(crate) fn until(self, later: Traffic) -> Traffic {
+        Traffic { sent: later.sent - self.sent, received: later.received - self.received }
+    }
+}
+
 /// The connections and their loop.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -46,6 +60,7 @@ pub(crate) struct Client {
     links: Vec<Option<Link>>,
     pub(crate) sends: Sends,
     scratch: Vec<u8>,
+    pub(crate) traffic: Traffic,
     /// How long nothing may come while something is due.
     patience: Duration,
     next_heartbeat: Instant,
@@ -61,6 +76,7 @@ impl Client {
             links: Vec::new(),
             sends,
             scratch: vec![0; SCRATCH],
+            traffic: Traffic::default(),
             patience,
             next_heartbeat: Instant::now() + HEARTBEAT,
         })
@@ -122,7 +138,7 @@ impl Client {
                 link.writable()?;
             }
             if event.is_readable() || event.is_read_closed() {
-                read(link, event.is_read_closed(), &mut self.scratch, |piece| {
+                self.traffic.received += read(link, event.is_read_closed(), &mut self.scratch, |piece| {
                     receive(&self.target, number, piece, workload, &mut self.sends)
                 })?;
             }
@@ -137,7 +153,11 @@ impl Client {
     fn flush(&mut self) -> Result<(), Fault> {
         for number in std::mem::take(&mut self.sends.filled) {
             match &mut self.links[number] {
-                Some(link) => link.send(self.sends.queue(number))?,
+                Some(link) => {
+                    let queue = self.sends.queue(number);
+                    self.traffic.sent += queue.len() as u64;
+                    link.send(queue)?;
+                }
                 None => self.sends.queue(number).clear(),
             }
         }
@@ -182,21 +202,23 @@ fn pause(now: Instant, wake: Instant) -> Duration {
     Duration::from_millis(left.saturating_sub(Duration::from_millis(1)).as_millis() as u64)
 }
 
-/// Reads all that is there.
+/// Reads all that is there; how many bytes that was.
 fn read(
     link: &mut Link,
     has_ended: bool,
     scratch: &mut [u8],
     mut each: impl FnMut(Piece<'_>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+) -> Result<u64, Fault> {
+    let mut received = 0;
     while let Some(len) = link.read(scratch)? {
+        received += len as u64;
         link.consume(&mut scratch[..len], &mut each)?;
         // Less than there was room for: that was all, and the next arrival is a new event.
         if len < scratch.len() && !has_ended && !link.reads_until_blocked() {
             break;
         }
     }
-    Ok(())
+    Ok(received)
 }
 
 fn receive(

@@ -46,6 +46,11 @@ impl Figures {
         }
     }
 
+    /// The bytes of each of `operations`, on the wire.
+    pub(crate) fn bytes_per(&mut self, operation: &str, operations: u64, bytes: u64) {
+        self.put(&format!("{operation}_bytes"), bytes as f64 / operations.max(1) as f64);
+    }
+
     /// How busy the processes were in a window.
     pub(crate) fn load(&mut self, measured: &Measured) {
         if let Some(spent) = &measured.server {

@@ -35,7 +35,7 @@ use clap::Parser as _;
 use crate::bench::Bench;
 use crate::fault::Fault;
 use crate::figures::Figures;
-use crate::mode::Mode;
+use crate::mode::{Mode, Parts};
 use crate::options::{Command, Options};
 use crate::report::Report;
 use crate::suite::Suite;
@@ -74,7 +74,7 @@ fn run(options: Options) -> anyhow::Result<()> {
 
 /// All runs of a mode.
 fn measure(mode: &Mode) -> anyhow::Result<()> {
-    let (name, load, common) = mode.parts();
+    let Parts { name, load, parameters, common } = mode.parts();
     if let Some(cpus) = &common.client_cpu {
         server::pin_client(&server::cpus(cpus)?)?;
     }
@@ -83,7 +83,7 @@ fn measure(mode: &Mode) -> anyhow::Result<()> {
         let mut bench = Bench::start(load.purpose(), load.topics(), common)?;
         let figures = load.measure(&mut bench)?;
         drop(bench);
-        let report = Report::new(name, load.parameters(), common, run, &figures)?;
+        let report = Report::new(name, parameters.clone(), common, run, &figures)?;
         report.show(&mut std::io::stdout())?;
         if let Some(path) = &common.json {
             report.append(path)?;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::{Load, members};
+use super::Load;
 use crate::bench::Bench;
 use crate::figures::Figures;
 use crate::phase;
@@ -34,10 +33,6 @@ impl Load for Connect {
 
     fn topics(&self) -> Topics {
         Topics::Shared
-    }
-
-    fn parameters(&self) -> Map<String, Value> {
-        members(self)
     }
 
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::{Load, members};
+use super::Load;
 use crate::bench::Bench;
 use crate::crowd::Call;
+use crate::fault::Fault;
 use crate::figures::Figures;
 use crate::ledger::Ledger;
 use crate::options::seconds;
@@ -39,10 +39,14 @@ pub(crate) struct Conns {
     /// How many client processes share them.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     processes: u32,
+    /// Only at rest: without echoes, broadcast and large messages.
+    #[arg(long)]
+    idle: bool,
     /// How long to hold them at rest at the end, with a heartbeat every 30 seconds.
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
     hold: f64,
-    /// How long the server may tidy up before its memory is read.
+    /// How long the server may tidy up before its memory is read: at first, after heartbeats, joins, traffic and large
+    /// messages, and at the end.
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     settle: f64,
 }
@@ -68,10 +72,6 @@ impl Load for Conns {
         }
     }
 
-    fn parameters(&self) -> Map<String, Value> {
-        members(self)
-    }
-
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {
         let mut memory = Memory::start(bench, self)?;
         let has_topics = bench.common.protocol.has_topics();
@@ -89,35 +89,51 @@ impl Load for Conns {
             memory.per_connection(bench, "joined")?;
         }
         self.beat(bench, links.clone())?;
+        self.settle(bench)?;
         let before = memory.per_connection(bench, "after_heartbeats")?;
         if self.joins > 1 {
             bench.join(links.clone(), self.joins as usize - 1)?;
             self.beat(bench, links.clone())?;
+            self.settle(bench)?;
             memory.per_further_join(bench, before)?;
         }
-        bench.echo_once(links.clone(), bench.size())?;
-        if self.topics == Sharing::Shared {
-            self.broadcast(bench, links.clone())?;
+        if !self.idle {
+            self.traffic(bench, links.clone(), &mut memory)?;
         }
-        memory.per_connection(bench, "after_traffic")?;
-        bench.echo_once(links.clone(), LARGE)?;
-        memory.per_connection(bench, "after_16k")?;
         if self.hold > 0.0 {
             phase::rest(&mut bench.client, seconds(self.hold))?;
             memory.per_connection(bench, "after_hold")?;
         }
         bench.silence(links)?;
         bench.close()?;
+        self.settle(bench)?;
         memory.total(bench, "resident_after_close_bytes")?;
         Ok(memory.figures)
     }
 }
 
 impl Conns {
+    fn settle(&self, bench: &mut Bench) -> Result<(), Fault> {
+        phase::rest(&mut bench.client, seconds(self.settle))
+    }
+
     fn beat(&self, bench: &mut Bench, links: Range<usize>) -> anyhow::Result<()> {
         for _ in 0..BEATS {
             bench.beat(links.clone())?;
         }
+        Ok(())
+    }
+
+    fn traffic(&self, bench: &mut Bench, links: Range<usize>, memory: &mut Memory<'_>) -> anyhow::Result<()> {
+        bench.echo_once(links.clone(), bench.size())?;
+        if self.topics == Sharing::Shared {
+            self.broadcast(bench, links.clone())?;
+        }
+        self.settle(bench)?;
+        memory.per_connection(bench, "after_traffic")?;
+        bench.echo_once(links, LARGE)?;
+        self.settle(bench)?;
+        memory.per_connection(bench, "after_16k")?;
         Ok(())
     }
 
@@ -140,14 +156,14 @@ struct Memory<'a> {
 
 impl<'a> Memory<'a> {
     fn start(bench: &mut Bench, conns: &'a Conns) -> anyhow::Result<Self> {
+        conns.settle(bench)?;
         let mut memory = Self { conns, base: None, figures: Figures::default() };
         memory.base = memory.total(bench, "base_bytes")?;
         Ok(memory)
     }
 
-    /// Notes what is resident when the server has had time to tidy up.
-    fn total(&mut self, bench: &mut Bench, name: &str) -> anyhow::Result<Option<u64>> {
-        phase::rest(&mut bench.client, seconds(self.conns.settle))?;
+    /// Notes what is resident.
+    fn total(&mut self, bench: &Bench, name: &str) -> anyhow::Result<Option<u64>> {
         let resident = bench.server.resident()?;
         if let Some(bytes) = resident {
             self.figures.put(name, bytes as f64);
@@ -156,7 +172,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Notes by how much each connection made the server larger than it was at first.
-    fn per_connection(&mut self, bench: &mut Bench, when: &str) -> anyhow::Result<Option<u64>> {
+    fn per_connection(&mut self, bench: &Bench, when: &str) -> anyhow::Result<Option<u64>> {
         let resident = self.total(bench, &format!("resident_{when}_bytes"))?;
         if let Some((base, bytes)) = self.base.zip(resident) {
             let each = share(base, bytes, u64::from(self.conns.connections));
@@ -165,7 +181,7 @@ impl<'a> Memory<'a> {
         Ok(resident)
     }
 
-    fn per_further_join(&mut self, bench: &mut Bench, before: Option<u64>) -> anyhow::Result<()> {
+    fn per_further_join(&mut self, bench: &Bench, before: Option<u64>) -> anyhow::Result<()> {
         let resident = self.total(bench, "resident_after_further_joins_bytes")?;
         if let Some((before, bytes)) = before.zip(resident) {
             let joins = u64::from(self.conns.connections) * u64::from(self.conns.joins - 1);

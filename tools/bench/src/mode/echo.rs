@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::{Load, members};
+use super::Load;
 use crate::bench::Bench;
 use crate::client::Workload;
 use crate::echoes::Echoes;
@@ -44,10 +43,6 @@ impl Load for Echo {
         Topics::Own { process: 0 }
     }
 
-    fn parameters(&self) -> Map<String, Value> {
-        members(self)
-    }
-
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {
         let links = bench.open_and_join(self.connections as usize, self.joins as usize)?;
         let mut work = Echoing {
@@ -58,12 +53,17 @@ impl Load for Echo {
         };
         bench.client.run(&mut work)?;
         let window = bench.window()?;
+        let before = bench.client.traffic;
         (work.echoes.latency, work.until) = (Latency::new(), Instant::now() + seconds(self.seconds));
         bench.client.run(&mut work)?;
         let measured = window.close(&bench.server)?;
+        let traffic = before.until(bench.client.traffic);
         bench.silence(links)?;
         let mut figures = Figures::default();
-        figures.costs("echo", work.echoes.latency.len(), &measured);
+        let echoes = work.echoes.latency.len();
+        figures.costs("echo", echoes, &measured);
+        figures.bytes_per("sent_per_echo", echoes, traffic.sent);
+        figures.bytes_per("received_per_echo", echoes, traffic.received);
         figures.load(&measured);
         figures.latency("echo", &work.echoes.latency);
         Ok(figures)

@@ -2,9 +2,8 @@
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::{Load, members};
+use super::Load;
 use crate::bench::Bench;
 use crate::crowd::Call;
 use crate::figures::Figures;
@@ -49,10 +48,6 @@ impl Load for Fanout {
         Topics::Shared
     }
 
-    fn parameters(&self) -> Map<String, Value> {
-        members(self)
-    }
-
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {
         let (subscribers, publishers) = (self.subscribers as usize, self.publishers as usize);
         let call = Call { senders: publishers, ..Call::default() };
@@ -68,14 +63,16 @@ impl Load for Fanout {
         work.begin(seconds(self.warmup));
         bench.publish(&mut work)?;
         let window = bench.window()?;
-        let before = work.messages();
+        let (before, traffic) = (work.messages(), bench.client.traffic);
         work.begin(seconds(self.seconds));
         bench.publish(&mut work)?;
         let measured = window.close(&bench.server)?;
+        let traffic = traffic.until(bench.client.traffic);
         bench.silence(links)?;
         let messages = work.messages() - before;
         let mut figures = Figures::default();
         figures.costs("delivery", messages * subscribers as u64, &measured);
+        figures.bytes_per("received_per_delivery", messages * own as u64, traffic.received);
         figures.load(&measured);
         figures.put("message_count", messages as f64);
         figures.latency("first", &work.first);

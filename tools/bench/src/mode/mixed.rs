@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::{Load, members};
+use super::Load;
 use crate::bench::Bench;
 use crate::client::Workload;
 use crate::echoes::Echoes;
@@ -50,10 +49,6 @@ impl Load for Mixed {
 
     fn topics(&self) -> Topics {
         Topics::OwnThenShared
-    }
-
-    fn parameters(&self) -> Map<String, Value> {
-        members(self)
     }
 
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {

@@ -9,6 +9,7 @@ mod mixed;
 mod presence;
 
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::bench::Bench;
@@ -53,30 +54,43 @@ pub(crate) trait Load {
     /// The topics that they join.
     fn topics(&self) -> Topics;
 
-    /// What was asked for, flat: runs that have it in common are comparable.
-    fn parameters(&self) -> Map<String, Value>;
-
     /// Puts the load on a server that just started.
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures>;
 }
 
+/// A mode, whichever it is.
+pub(crate) struct Parts<'a> {
+    /// Its name in reports.
+    pub(crate) name: &'static str,
+    pub(crate) load: &'a dyn Load,
+    /// What was asked for, flat: runs that have it in common are comparable.
+    pub(crate) parameters: Map<String, Value>,
+    pub(crate) common: &'a Common,
+}
+
 impl Mode {
-    /// Its name in reports, its load, and the rest.
-    pub(crate) fn parts(&self) -> (&'static str, &dyn Load, &Common) {
+    pub(crate) fn parts(&self) -> Parts<'_> {
         match self {
-            Self::Conns(Run { load, common }) => ("conns", load, common),
-            Self::Connect(Run { load, common }) => ("connect", load, common),
-            Self::Fanout(Run { load, common }) => ("fanout", load, common),
-            Self::Echo(Run { load, common }) => ("echo", load, common),
-            Self::Presence(Run { load, common }) => ("presence", load, common),
-            Self::Churn(Run { load, common }) => ("churn", load, common),
-            Self::Mixed(Run { load, common }) => ("mixed", load, common),
+            Self::Conns(run) => run.parts("conns"),
+            Self::Connect(run) => run.parts("connect"),
+            Self::Fanout(run) => run.parts("fanout"),
+            Self::Echo(run) => run.parts("echo"),
+            Self::Presence(run) => run.parts("presence"),
+            Self::Churn(run) => run.parts("churn"),
+            Self::Mixed(run) => run.parts("mixed"),
         }
     }
 }
 
+impl<L: Load + Serialize + clap::Args> Run<L> {
+    fn parts(&self, name: &'static str) -> Parts<'_> {
+        let Run { load, common } = self;
+        Parts { name, load, parameters: members(load), common }
+    }
+}
+
 /// The members of what derives `Serialize`, flat.
-fn members(load: &impl serde::Serialize) -> Map<String, Value> {
+fn members(load: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(load) {
         Ok(Value::Object(members)) => members,
         other => unreachable!("options are a struct of numbers and text: {other:?}"),

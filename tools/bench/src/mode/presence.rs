@@ -7,9 +7,8 @@ use std::time::Instant;
 use clap::Args;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
 
-use super::{Load, members};
+use super::Load;
 use crate::bench::Bench;
 use crate::client::Workload;
 use crate::fault::Fault;
@@ -34,10 +33,6 @@ impl Load for Presence {
 
     fn topics(&self) -> Topics {
         Topics::Presence
-    }
-
-    fn parameters(&self) -> Map<String, Value> {
-        members(self)
     }
 
     fn measure(&self, bench: &mut Bench) -> anyhow::Result<Figures> {

@@ -6,11 +6,18 @@ use crate::{assert_succeeds, phoenix, run, said};
 const MODES: &[(&str, &[&str])] = &[
     ("conns --connections 20 --joins 3 --settle 0", &[]),
     ("conns --connections 20 --topics own --settle 0 --hold 0.1", &[]),
+    ("conns --connections 20 --idle --settle 0", &[]),
     ("connect --connections 50 --warmup-connections 5", &["connect_p50_us", "join_p50_us"]),
-    ("fanout --subscribers 20 --warmup 0 --seconds 0.2", &["delivery_count", "last_p99_us"]),
+    (
+        "fanout --subscribers 20 --warmup 0 --seconds 0.2",
+        &["delivery_count", "last_p99_us", "received_per_delivery_bytes"],
+    ),
     ("fanout --subscribers 20 --publishers 4 --outstanding 16 --warmup 0.1 --seconds 0.2", &["first_p50_us"]),
     ("fanout --subscribers 20 --publishers 2 --rate 100 --warmup 0 --seconds 0.2", &["message_count"]),
-    ("echo --connections 10 --joins 4 --warmup 0.1 --seconds 0.2", &["echo_per_second"]),
+    (
+        "echo --connections 10 --joins 4 --warmup 0.1 --seconds 0.2",
+        &["echo_per_second", "sent_per_echo_bytes", "received_per_echo_bytes"],
+    ),
     ("presence --clients 20", &["join_diff_count", "leave_diff_count"]),
     ("churn --subscribers 10 --churners 5 --churn-rate 50 --warmup 0 --seconds 0.3", &["churn_count"]),
     ("mixed --users 10 --publishers 3 --rate 50 --echo-rate 200 --warmup 0 --seconds 0.3", &["echo_count"]),
