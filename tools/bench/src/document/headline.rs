@@ -92,6 +92,13 @@ macro_rules! fanout {
     };
 }
 
+/// The fan-out of which one message is on its way at a time.
+pub(crate) const ONE_AT_A_TIME: Load<'static> = fanout!(1.0, 1.0);
+
+/// The echo of connections with one channel each.
+pub(crate) const ECHO: Load<'static> =
+    Load { mode: "echo", parameters: &[("connections", 100.0), ("joins", 1.0)] };
+
 /// All of them, in the order of the targets.
 pub(crate) const HEADLINES: &[Headline] = &[
     Headline {
@@ -140,7 +147,7 @@ pub(crate) const HEADLINES: &[Headline] = &[
     },
     Headline {
         name: "CPU per delivery, 1,000 subscribers, one message at a time",
-        load: fanout!(1.0, 1.0),
+        load: ONE_AT_A_TIME,
         figures: DELIVERY,
         unit: Unit::Microseconds,
         must: 5.0,
@@ -184,7 +191,7 @@ pub(crate) const HEADLINES: &[Headline] = &[
     },
     Headline {
         name: "echo through a channel",
-        load: Load { mode: "echo", parameters: &[("connections", 100.0), ("joins", 1.0)] },
+        load: ECHO,
         figures: &["cpu_per_echo_us"],
         unit: Unit::Microseconds,
         must: 6.0,

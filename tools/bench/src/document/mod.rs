@@ -2,13 +2,17 @@
 
 mod bars;
 mod capacity;
+mod cores;
 mod curves;
 mod growth;
 mod headline;
+mod series;
 mod splice;
 mod svg;
 mod tables;
+mod targets;
 mod trials;
+mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,12 +58,15 @@ impl Document {
 /// The text of a block, if there is one of this name.
 fn block(name: &str, trials: &Trials) -> Option<String> {
     Some(match name {
-        "series" => tables::series(trials),
-        "targets" => tables::targets(trials),
+        "series" => series::series(trials),
+        "targets" => targets::table(trials),
         "servers" => tables::servers(trials),
         "variants" => tables::variants(trials),
         "growth" => growth::table(trials),
         "other" => tables::other(trials),
+        "frames" => wire::frames(trials),
+        "padded" => wire::padded(trials),
+        "cores" => cores::table(trials),
         "capacity" => capacity::page(trials),
         _ => return None,
     })

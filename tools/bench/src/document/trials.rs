@@ -1,6 +1,6 @@
 //! All runs, and questions to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -14,6 +14,7 @@ pub(crate) struct Trial {
     mode: String,
     server: String,
     run: u32,
+    pub(crate) unix_time: u64,
     parameters: BTreeMap<String, Value>,
     figures: BTreeMap<String, f64>,
     pub(crate) machine: Option<Machine>,
@@ -86,6 +87,22 @@ impl Trials {
         let value = (b.value > 0.0).then(|| a.value / b.value)?;
         let pairs = Median::of(pairs)?;
         Some(Median { value, low: pairs.low.min(value), high: pairs.high.max(value) })
+    }
+
+    /// How many runs of a server under a load have a figure.
+    pub(crate) fn count(&self, server: &str, load: Load<'_>, figures: &[&str]) -> usize {
+        self.values(server, load, figures).len()
+    }
+
+    /// How often a load was put on a server: each number that occurs.
+    pub(crate) fn repeats(&self) -> BTreeSet<usize> {
+        let mut counts = BTreeMap::<_, usize>::new();
+        for trial in &self.all {
+            let parameters: Vec<String> =
+                trial.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            *counts.entry((&trial.server, &trial.mode, parameters)).or_default() += 1;
+        }
+        counts.into_values().collect()
     }
 
     /// How many runs there are of each load, at most.
