@@ -1,34 +1,40 @@
 #!/usr/bin/env bash
 # Measures bennu and its peers, and writes docs/benchmarks.md, docs/capacity.md and docs/benchmarks/ from what it found.
 #
-#     ./benchmarks.sh            five rounds, about an hour and a half on two cores that do nothing else
-#     ./benchmarks.sh --quick    one round with short runs, to see that all works: a few minutes
+#     ./benchmarks.sh            five rounds: 45 to 50 minutes on two cores that do nothing else, after builds of some minutes
+#     ./benchmarks.sh --quick    one round with short runs, to see that all works: six minutes
 #     ./benchmarks.sh --runs 3   so many rounds
+#     ./benchmarks.sh --built    with the programs as they were built before
 #     ./benchmarks.sh --report   the documents anew from the runs that are kept
 #
-# Each round measures every load on every server, one after the other, so that servers are compared by runs that were made
-# next to each other. The server has one core, the client another.
+# Each round puts every load on every server, one after the other, so that servers are compared by runs that were made
+# next to each other. What is a target, or stands beside one, is in every round; the rest in the first and every second one after
+# it. The server has one core, the client another, but for the loads with two server cores. An interrupted series leaves its runs in
+# target/benchmarks: moved to docs/benchmarks, --report makes the documents of them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 rounds=5
 seconds=2
 connections=5000
-settle=1
+# Node.js returns in the second second what its collector freed.
+settle=1.5
 measure=yes
 quick=
+built=
 while [ $# != 0 ]; do
     case "$1" in
     --quick) rounds=1 seconds=0.5 settle=0.3 quick=yes ;;
     --runs) rounds="${2:?--runs takes a number}" && shift ;;
+    --built) built=yes ;;
     --report) measure= ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
 
 peers="$PWD/tools/bench/peers"
-built="$PWD/target/peers/release"
+rust="$PWD/target/peers/release"
 work="$PWD/target/benchmarks"
 bench="$PWD/target/release/bennu-bench"
 server="$PWD/target/release/reference-server bench --listen 127.0.0.1:{port}"
@@ -42,9 +48,9 @@ missing() {
 }
 
 build() {
+    if [ -n "$built" ]; then return; fi
     cargo build --release --locked -p bennu-bench -p reference-server
     if [ -z "$measure" ]; then return; fi
-    command -v openssl >/dev/null || missing "openssl is missing: it makes the certificate of the runs over TLS"
     command -v npm >/dev/null || missing "Node.js 20 or later with npm is missing"
     cargo build --release --locked --manifest-path "$peers/rust/Cargo.toml" --target-dir target/peers
     (cd "$peers/js" && npm ci --ignore-scripts)
@@ -52,36 +58,64 @@ build() {
 
 # A certificate for the runs over TLS: ECDSA on P-256, as most have.
 certificate() {
+    command -v openssl >/dev/null || missing "openssl is missing: it makes the certificate of the runs over TLS"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
         -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
 }
 
 # run SERVER MODE OPTION...: one run, appended to the server's file. A run that fails is told and counted, and the others go on.
 run() {
-    local name="$1" mode="$2" protocol=plain url='ws://127.0.0.1:{port}' trust=() command
+    local name="$1" mode="$2" protocol=plain url='ws://127.0.0.1:{port}' trust=() server_cpu=0 client_cpu=1 command
     shift 2
+    begin "$mode" "$*"
+    if [ -n "$counting" ]; then return; fi
+    echo "$(progress)round $round: $name $mode $*"
     case "$name" in
-    bennu) protocol=phoenix command="$server" ;;
+    *-2-cores) server_cpu=0,1 client_cpu=0,1 ;;
+    esac
+    case "$name" in
+    bennu | bennu-2-cores) protocol=phoenix command="$server" ;;
     bennu-tls)
         protocol=phoenix url='wss://127.0.0.1:{port}' trust=(--insecure)
         command="$server --tls-cert $work/cert.pem --tls-key $work/key.pem"
         ;;
     bennu-state) protocol=phoenix url='ws://127.0.0.1:{port}/state' command="$server" ;;
-    bun) command="$peers/js/bun $peers/js/bun.mjs --port {port}" ;;
+    bun | bun-padded | bun-2-cores) command="$peers/js/bun $peers/js/bun.mjs --port {port}" ;;
     ws) command="node $peers/js/ws.mjs --port {port}" ;;
-    axum) command="$built/axum --port {port}" ;;
+    axum) command="$rust/axum --port {port}" ;;
     socket.io) protocol=socketio command="node $peers/js/socketio.mjs --port {port}" ;;
-    socketioxide) protocol=socketio command="$built/socketioxide --port {port}" ;;
-    actix-phoenix-channel) protocol=phoenix command="$built/actix_phoenix --port {port}" ;;
+    socketioxide) protocol=socketio command="$rust/socketioxide --port {port}" ;;
+    actix-phoenix-channel) protocol=phoenix command="$rust/actix_phoenix --port {port}" ;;
     esac
-    echo "round $round: $name $mode $*"
     if ! "$bench" "$mode" "$@" --name "$name" --protocol "$protocol" --url "$url" "${trust[@]}" --spawn "$command" \
-        --server-cpu 0 --client-cpu 1 --commit "$commit" --first-run "$round" --json "$work/$name.jsonl" >"$work/last.log" 2>&1; then
+        --server-cpu "$server_cpu" --client-cpu "$client_cpu" --commit "$commit" --first-run "$round" --json "$work/$name.jsonl" >"$work/last.log" 2>&1; then
         tail -n 3 "$work/last.log" >&2
         echo "$name $mode $* failed" >&2
         echo "round $round: $name $mode $*: $(tail -n 1 "$work/last.log")" >>"$work/failures.txt"
         failures=$((failures + 1))
     fi
+}
+
+# What a run takes is known well enough to tell how long all of them will: seconds, by its mode and options.
+begin() {
+    local cost=4
+    case "$1 $2" in
+    conns*--idle*) cost=9 ;;
+    conns*) cost=11 ;;
+    connect*) cost=4 ;;
+    kernel*) cost=9 ;;
+    esac
+    runs=$((runs + 1))
+    ahead=$((ahead + last_cost))
+    last_cost=$cost
+}
+
+# How many runs are done, and how long the others will take.
+progress() {
+    local spent=$(($(date +%s) - started)) left=$((all_ahead - ahead))
+    # What was spent tells more than what was expected, once it is much.
+    if [ "$ahead" -gt 60 ]; then left=$((left * spent / ahead)); fi
+    printf '[%d of %d, %d min left] ' "$runs" "$all_runs" $(((left + 59) / 60))
 }
 
 # on "SERVER..." MODE OPTION...: the same load on each, one after the other.
@@ -100,7 +134,7 @@ lossy="actix-phoenix-channel"
 headlines() {
     local timed=(--seconds "$seconds")
     on "$bennu $plain $topics $lossy" conns --connections "$connections" --settle "$settle"
-    on "$bennu $topics $lossy" conns --connections 2000 --joins 11 --settle "$settle"
+    on "$bennu $topics $lossy" conns --connections 2000 --joins 11 --idle --settle "$settle"
     on "$bennu $plain $topics $lossy" fanout "${timed[@]}"
     on "$bennu $plain $topics" fanout --outstanding 16 "${timed[@]}"
     on "$bennu $plain $topics" fanout --outstanding 64 "${timed[@]}"
@@ -110,19 +144,43 @@ headlines() {
     on "$bennu $plain $topics $lossy" connect
 }
 
+# Bun with messages as long as the frames of Phoenix are for the same payload: 99 bytes for a delivery. Of an echo the reply is longer than the
+# message, so that the mean of both is taken.
+padded() {
+    local timed=(--seconds "$seconds")
+    on bun-padded fanout --size 99 "${timed[@]}"
+    on bun-padded fanout --size 99 --outstanding 16 "${timed[@]}"
+    on bun-padded fanout --size 99 --outstanding 64 "${timed[@]}"
+    on bun-padded fanout --size 99 --publishers 64 "${timed[@]}"
+    on bun-padded echo --size 118 "${timed[@]}"
+}
+
+# Two shards for the server and one that cannot have two, both with the client on the same two cores, since there are no others.
+two_cores() {
+    local timed=(--seconds "$seconds") servers="bennu-2-cores bun-2-cores"
+    on "$servers" fanout "${timed[@]}"
+    on "$servers" fanout --publishers 64 "${timed[@]}"
+    on "$servers" echo "${timed[@]}"
+}
+
+# growth "SERVER..." "SERVER...": costs as work grows; the second have channels.
 growth() {
     local timed=(--seconds "$seconds") count
     for count in 1000 15000; do
-        on "bennu $plain" conns --connections "$count" --settle "$settle"
+        on "$1" conns --connections "$count" --idle --settle "$settle"
     done
     for count in 5000 15000; do
-        on "bennu $plain" fanout --subscribers "$count" "${timed[@]}"
-    done
-    for count in 2 4 8 32; do
-        on "bennu $plain" fanout --outstanding "$count" "${timed[@]}"
+        on "$1" fanout --subscribers "$count" "${timed[@]}"
     done
     for count in 10 100; do
-        on "bennu $lossy" echo --joins "$count" "${timed[@]}"
+        on "$2" echo --joins "$count" "${timed[@]}"
+    done
+}
+
+outstanding() {
+    local count
+    for count in 2 4 8 32; do
+        on "bennu $plain" fanout --outstanding "$count" --seconds "$seconds"
     done
 }
 
@@ -136,6 +194,9 @@ others() {
 # larger or smaller too, so it is worth what the median is worth.
 kernel() {
     local before after count=10000 load
+    begin kernel ""
+    if [ -n "$counting" ]; then return; fi
+    echo "$(progress)round $round: kernel memory"
     before="$(slab)"
     "$bench" conns --connections "$count" --settle 0 --hold 6 --url 'ws://127.0.0.1:{port}' --spawn "$server" >"$work/kernel.log" 2>&1 &
     load=$!
@@ -161,6 +222,21 @@ slab() {
     awk '$1 == "Slab:" { print $2 }' /proc/meminfo
 }
 
+series() {
+    for round in $(seq "$rounds"); do
+        headlines
+        padded
+        two_cores
+        growth "bennu bun" bennu
+        if [ $((round % 2)) = 1 ]; then
+            growth "ws axum" "$lossy"
+            outstanding
+            others
+            kernel
+        fi
+    done
+}
+
 report() {
     "$bench" report docs/benchmarks/*.jsonl --page docs/benchmarks.md --page docs/capacity.md --plots docs/benchmarks
 }
@@ -171,12 +247,11 @@ if [ -n "$measure" ]; then
     rm -rf "$work"
     mkdir -p "$work"
     certificate
-    for round in $(seq "$rounds"); do
-        headlines
-        growth
-        others
-        kernel
-    done
+    runs=0 ahead=0 last_cost=0 counting=yes
+    series
+    all_runs=$runs all_ahead=$((ahead + last_cost))
+    runs=0 ahead=0 last_cost=0 counting='' started="$(date +%s)"
+    series
     if [ -n "$quick" ]; then echo "a quick series: the documents are written all the same, but do not quote it" >&2; fi
     mkdir -p docs/benchmarks
     rm -f docs/benchmarks/*.jsonl
