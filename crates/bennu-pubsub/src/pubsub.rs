@@ -79,6 +79,17 @@ impl PubSub {
         self.registry.insert(topic.into(), id, subscriber)
     }
 
+    /// Puts another subscriber in the place of one that [`add_subscriber`](Self::add_subscriber) put on `topic`:
+    /// each broadcast goes to either of them. Nothing happens if there is none of this id.
+    pub fn replace_subscriber(
+        &self,
+        topic: impl AsRef<str>,
+        id: SubscriberId,
+        subscriber: Arc<dyn Subscriber>,
+    ) {
+        self.registry.replace(topic.as_ref(), id, subscriber);
+    }
+
     /// Ends what [`add_subscriber`](Self::add_subscriber) began; nothing happens if there is none.
     pub fn remove_subscriber(&self, topic: impl AsRef<str>, id: SubscriberId) {
         self.registry.remove(topic.as_ref(), id);
@@ -91,8 +102,9 @@ impl PubSub {
     }
 
     fn dispatch<M: PubSubMessage>(&self, topic: &str, from: Option<SubscriberId>, message: M) -> Delivery {
-        let delivery = Delivery::local(self.registry.name(topic), message);
-        self.registry.dispatch(topic, from, &delivery);
+        let name = self.registry.name(topic);
+        let delivery = Delivery::local(name.topic.clone(), message);
+        self.registry.dispatch(&name, from, &delivery);
         delivery
     }
 }

@@ -1,6 +1,5 @@
 //! Who listens to what.
 
-use std::collections::{HashMap, hash_map};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -9,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use crate::delivery::Delivery;
+use table::Topics;
+
+mod table;
 
 /// Someone who takes deliveries of topics at once and on the broadcaster's thread.
 ///
@@ -21,8 +23,8 @@ pub trait Subscriber: Send + Sync {
     /// not asked at all; one that stands for several others leaves that one out itself.
     fn deliver(&self, id: SubscriberId, delivery: &Delivery, from: Option<SubscriberId>);
 
-    /// For how many subscriptions this one stands.
-    fn count(&self) -> usize {
+    /// For how many subscriptions the one that was made with this id stands.
+    fn count(&self, _id: SubscriberId) -> usize {
         1
     }
 }
@@ -62,28 +64,21 @@ const SHARDS: usize = 32;
 
 /// The table of topics. A lock is held while a topic's subscribers take a delivery,
 /// which is why they may not call back.
+#[derive(Default)]
 pub(crate) struct Registry {
     hasher: RandomState,
     shards: [RwLock<Topics>; SHARDS],
 }
 
-type Topics = HashMap<Arc<str>, Entries>;
-
-/// The subscribers of a topic. Very many topics have one alone, which takes no memory beside its place.
-enum Entries {
-    One(Entry),
-    Many(Vec<Entry>),
+/// A topic's name as its subscribers share it, if there are any, and its hash.
+pub(crate) struct Name {
+    pub(crate) topic: Arc<str>,
+    hash: u64,
 }
 
 struct Entry {
     id: SubscriberId,
     subscriber: Arc<dyn Subscriber>,
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Registry { hasher: RandomState::new(), shards: std::array::from_fn(|_| RwLock::default()) }
-    }
 }
 
 impl Registry {
@@ -94,30 +89,27 @@ impl Registry {
         id: SubscriberId,
         subscriber: Arc<dyn Subscriber>,
     ) -> Arc<str> {
-        let entry = Entry { id, subscriber };
-        match self.shard(&topic).write().entry(topic) {
-            hash_map::Entry::Occupied(mut occupied) => {
-                occupied.get_mut().push(entry);
-                occupied.key().clone()
-            }
-            hash_map::Entry::Vacant(vacant) => {
-                let shared = vacant.key().clone();
-                vacant.insert(Entries::One(entry));
-                shared
-            }
+        let hash = self.hash(&topic);
+        self.shard(hash).write().insert(&self.hasher, hash, topic, Entry { id, subscriber })
+    }
+
+    pub(crate) fn replace(&self, topic: &str, id: SubscriberId, mut subscriber: Arc<dyn Subscriber>) {
+        let hash = self.hash(topic);
+        let mut topics = self.shard(hash).write();
+        if let Some(entry) = topics.entries_mut(hash, topic).iter_mut().find(|entry| entry.id == id) {
+            std::mem::swap(&mut entry.subscriber, &mut subscriber);
         }
+        // What is replaced may do something when it is dropped.
+        drop(topics);
     }
 
     pub(crate) fn remove(&self, topic: &str, id: SubscriberId) {
-        let mut topics = self.shard(topic).write();
-        if topics.get_mut(topic).is_some_and(|entries| entries.remove(id)) {
-            topics.remove(topic);
-        }
+        let hash = self.hash(topic);
+        self.shard(hash).write().remove(&self.hasher, hash, topic, id);
     }
 
-    pub(crate) fn dispatch(&self, topic: &str, from: Option<SubscriberId>, delivery: &Delivery) {
-        let topics = self.shard(topic).read();
-        for entry in topics.get(topic).into_iter().flat_map(Entries::as_slice) {
+    pub(crate) fn dispatch(&self, name: &Name, from: Option<SubscriberId>, delivery: &Delivery) {
+        for entry in self.shard(name.hash).read().entries(name.hash, &name.topic) {
             if Some(entry.id) != from {
                 entry.subscriber.deliver(entry.id, delivery, from);
             }
@@ -125,50 +117,25 @@ impl Registry {
     }
 
     pub(crate) fn count(&self, topic: &str) -> usize {
-        let topics = self.shard(topic).read();
-        let entries = topics.get(topic).into_iter().flat_map(Entries::as_slice);
-        entries.map(|entry| entry.subscriber.count()).sum()
+        let hash = self.hash(topic);
+        let topics = self.shard(hash).read();
+        topics.entries(hash, topic).iter().map(|entry| entry.subscriber.count(entry.id)).sum()
     }
 
     /// The topic in shared memory: the subscribers' own copy if there are any.
-    pub(crate) fn name(&self, topic: &str) -> Arc<str> {
-        let topics = self.shard(topic).read();
-        topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone())
+    pub(crate) fn name(&self, topic: &str) -> Name {
+        let hash = self.hash(topic);
+        let known = self.shard(hash).read().name(hash, topic);
+        Name { topic: known.unwrap_or_else(|| topic.into()), hash }
     }
 
-    fn shard(&self, topic: &str) -> &RwLock<Topics> {
-        // The remainder is below SHARDS, so the cast keeps the value.
-        &self.shards[(self.hasher.hash_one(topic) % SHARDS as u64) as usize]
-    }
-}
-
-impl Entries {
-    fn push(&mut self, entry: Entry) {
-        *self = match std::mem::replace(self, Entries::Many(Vec::new())) {
-            Entries::One(first) => Entries::Many(vec![first, entry]),
-            Entries::Many(mut entries) => {
-                entries.push(entry);
-                Entries::Many(entries)
-            }
-        };
+    fn hash(&self, topic: &str) -> u64 {
+        self.hasher.hash_one(topic)
     }
 
-    /// True if nobody is left.
-    fn remove(&mut self, id: SubscriberId) -> bool {
-        match self {
-            Entries::One(entry) => entry.id == id,
-            Entries::Many(entries) => {
-                entries.retain(|entry| entry.id != id);
-                entries.is_empty()
-            }
-        }
-    }
-
-    fn as_slice(&self) -> &[Entry] {
-        match self {
-            Entries::One(entry) => std::slice::from_ref(entry),
-            Entries::Many(entries) => entries,
-        }
+    fn shard(&self, hash: u64) -> &RwLock<Topics> {
+        // The tables look at other bits. The remainder is below SHARDS, so the cast keeps the value.
+        &self.shards[((hash >> 32) % SHARDS as u64) as usize]
     }
 }
 

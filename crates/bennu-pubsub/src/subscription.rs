@@ -153,6 +153,26 @@ mod tests {
     }
 
     #[test]
+    fn who_is_replaced_hears_nothing_more_and_the_other_all_that_follows() {
+        let pubsub = PubSub::local();
+        let (first, second, stranger) = (Arc::<Queue>::default(), Arc::default(), Arc::default());
+        let id = SubscriberId::unique();
+        let taken = |queue: &Arc<Queue>| {
+            let waiting = std::mem::take(&mut *queue.waiting.lock());
+            waiting.deliveries.iter().filter_map(|delivery| delivery.get().copied()).collect::<Vec<u32>>()
+        };
+        pubsub.add_subscriber("t", id, first.clone());
+        pubsub.broadcast("t", 1u32);
+        pubsub.replace_subscriber("t", SubscriberId::unique(), Arc::<Queue>::clone(&stranger));
+        pubsub.replace_subscriber("t", id, Arc::<Queue>::clone(&second));
+        pubsub.broadcast("t", 2u32);
+        pubsub.broadcast_from(id, "t", 3u32);
+        assert_eq!([taken(&first), taken(&second), taken(&stranger)], [vec![1], vec![2], vec![]]);
+        pubsub.remove_subscriber("t", id);
+        assert_eq!(pubsub.subscriber_count("t"), 0);
+    }
+
+    #[test]
     fn dropping_a_subscription_leaves_nothing_behind() {
         let pubsub = PubSub::local();
         let subscription = pubsub.subscribe("t");

@@ -232,9 +232,9 @@ fn main() {
     });
     let (shared, own) = clients.split_at_mut(CONNECTIONS / 2);
     let name = "each further joined channel, topic shared by 500";
-    join_more(&mut gate, name, shared, [120.0, 0.1, 15.0], |_, number| format!("room:shared{number}"));
+    join_more(&mut gate, name, shared, [114.0, 0.1, 15.0], |_, number| format!("room:shared{number}"));
     let name = "each further joined channel, topic of its own";
-    join_more(&mut gate, name, &mut own[..100], [610.0, 4.1, 18.0], |client, number| {
+    join_more(&mut gate, name, &mut own[..100], [258.0, 1.1, 16.2], |client, number| {
         format!("room:{client}:{number}")
     });
     assert!(gate.broken == 0, "{WHAT_TO_DO}");

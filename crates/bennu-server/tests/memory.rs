@@ -278,7 +278,7 @@ fn main() {
         &mut own[..100],
         ["each further joined channel, topic of its own", "joining it  "],
         |client, number| format!("room:{client}:{number}"),
-        [215.0, 1.1, 15.0],
+        [184.0, 1.1, 15.0],
         &mut rows,
     );
     rows.iter().for_each(Row::print);

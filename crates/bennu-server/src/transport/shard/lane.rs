@@ -1,25 +1,35 @@
-//! A shard's subscription to one topic.
+//! A shard's subscriptions to topics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bennu_protocol::{Broadcast, Encoding};
 use bennu_pubsub::{Delivery, Subscriber, SubscriberId};
 use parking_lot::Mutex;
 
 use super::queue::Queue;
-use super::topics::Pending;
+use super::topics::{Pending, TopicKey};
 use crate::mailbox::Mailbox;
 use crate::mount::Mount;
 
-/// Stands in the PubSub for all channels of a shard that joined one topic.
+/// Stands in the PubSub for all channels of a shard that joined one topic: for every topic that has the same
+/// audiences, so that a topic takes no memory here. Which topic it is says the id of the subscription.
 pub(super) struct TopicLane {
     queue: Arc<Queue>,
-    /// The topic's place in the shard's table.
-    index: u32,
-    count: AtomicUsize,
-    /// Who there is to encode for, each once; nobody is taken out before the topic has gone.
-    audiences: Mutex<Vec<Audience>>,
+    counts: Arc<Counts>,
+    /// Who there is to encode for, each once.
+    audiences: Box<[Audience]>,
+}
+
+/// How many subscriptions each topic of a shard has, by its place in the shard's table.
+#[derive(Default)]
+pub(super) struct Counts(Mutex<Vec<u32>>);
+
+/// The lanes of a shard. There are few: of all sets of audiences, those that some topic had since the shard
+/// had no topic at all.
+#[derive(Default)]
+pub(super) struct Lanes {
+    counts: Arc<Counts>,
+    lanes: Vec<Arc<TopicLane>>,
 }
 
 /// Channels that get the same frames of a topic.
@@ -30,43 +40,75 @@ pub(crate) struct Audience {
     pub(crate) encoding: Encoding,
 }
 
-impl TopicLane {
-    pub(super) fn new(queue: Arc<Queue>, index: u32) -> Self {
-        TopicLane { queue, index, count: AtomicUsize::new(0), audiences: Mutex::default() }
-    }
-
-    /// Counts one subscription more. One without an audience gets no frames.
-    pub(super) fn add(&self, audience: Option<Audience>) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let Some(audience) = audience else { return };
-        let mut audiences = self.audiences.lock();
-        if !audiences.contains(&audience) {
-            audiences.reserve_exact(1);
-            audiences.push(audience);
+impl Lanes {
+    /// Where the lane is for what had the audiences of `before`, and has this one from now on. No audience is one
+    /// that gets no frames.
+    pub(super) fn with(
+        &mut self,
+        queue: &Arc<Queue>,
+        before: Option<u32>,
+        audience: Option<Audience>,
+    ) -> u32 {
+        let known = before.map_or(&[][..], |before| &self.get(before).audiences);
+        if let (Some(before), true) = (before, audience.iter().all(|audience| known.contains(audience))) {
+            return before;
         }
+        let wanted: Box<[Audience]> = known.iter().cloned().chain(audience).collect();
+        let is_it = |lane: &Arc<TopicLane>| {
+            lane.audiences.len() == wanted.len() && wanted.iter().all(|one| lane.audiences.contains(one))
+        };
+        let found = self.lanes.iter().position(is_it).unwrap_or_else(|| {
+            let (queue, counts) = (queue.clone(), self.counts.clone());
+            self.lanes.push(Arc::new(TopicLane { queue, counts, audiences: wanted }));
+            self.lanes.len() - 1
+        });
+        // There are as many as a program's routes and encodings make.
+        found as u32
     }
 
-    pub(super) fn remove(&self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn get(&self, lane: u32) -> &Arc<TopicLane> {
+        &self.lanes[lane as usize]
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+impl Counts {
+    /// Notes how many subscriptions the topic at this place has.
+    pub(super) fn set(&self, index: u32, count: usize) {
+        let (mut counts, index) = (self.0.lock(), index as usize);
+        if counts.len() <= index {
+            if counts.capacity() <= index {
+                let missing = index + 1 - counts.len();
+                counts.reserve_exact(missing + index / 4);
+            }
+            counts.resize(index + 1, 0);
+        }
+        // A shard has no more connections than 32 bits count, and each has few channels.
+        counts[index] = count as u32;
     }
 }
 
 impl Subscriber for TopicLane {
     /// Runs on the broadcaster's thread, so that its encoding error is the broadcaster's.
-    fn deliver(&self, _: SubscriberId, delivery: &Delivery, from: Option<SubscriberId>) {
+    fn deliver(&self, id: SubscriberId, delivery: &Delivery, from: Option<SubscriberId>) {
         if let Some(broadcast) = delivery.get::<Broadcast>() {
-            for audience in &*self.audiences.lock() {
+            for audience in &self.audiences {
                 if !audience.intercepts(broadcast.event()) {
                     // An error stays in the broadcast, where the broadcaster looks for it.
                     let _ = broadcast.frame(audience.encoding);
                 }
             }
         }
-        self.queue.deliver(self.index, |number| Pending { number, delivery: delivery.clone(), from });
+        let pending = |number| Pending { number, delivery: delivery.clone(), from };
+        self.queue.deliver(TopicKey::from_token(id.token), pending);
     }
 
-    fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+    fn count(&self, id: SubscriberId) -> usize {
+        let counts = self.counts.0.lock();
+        counts.get(TopicKey::from_token(id.token).index as usize).map_or(0, |count| *count as usize)
     }
 }
 

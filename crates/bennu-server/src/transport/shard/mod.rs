@@ -5,6 +5,7 @@ mod lane;
 mod queue;
 mod run;
 mod stream;
+mod subs;
 mod topics;
 
 use std::io;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::Arrival;
-use super::topics::{Key, Pending};
+use super::topics::{Key, Pending, TopicKey};
 
 /// The one way into a shard, in order of arrival.
 pub(super) struct Queue {
@@ -23,7 +23,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Waiting {
     /// Each with its topic's place.
-    deliveries: Vec<(u32, Pending)>,
+    deliveries: Vec<(TopicKey, Pending)>,
     woken: Vec<Key>,
     arrivals: Vec<Arrival>,
     stops: bool,
@@ -51,7 +51,7 @@ impl Queue {
     }
 
     /// Queues a broadcast for the topic at this place.
-    pub(super) fn deliver(&self, topic: u32, pending: impl FnOnce(u64) -> Pending) {
+    pub(super) fn deliver(&self, topic: TopicKey, pending: impl FnOnce(u64) -> Pending) {
         self.push(|waiting| {
             let number = self.delivered.fetch_add(1, Ordering::Relaxed);
             waiting.deliveries.push((topic, pending(number)));
@@ -103,7 +103,7 @@ impl Queue {
         self.taken.load(Ordering::Relaxed) != self.delivered()
     }
 
-    pub(super) fn take_deliveries(&self) -> Vec<(u32, Pending)> {
+    pub(super) fn take_deliveries(&self) -> Vec<(TopicKey, Pending)> {
         if !self.has_deliveries() {
             return Vec::new();
         }

@@ -227,10 +227,10 @@ impl Runner {
 
     fn deliver(&mut self, flight: &Flight, batch: &mut Batch<'_>, visited: &Visited) {
         let Visited { sub, is_ordered } = visited;
-        let Some(slot) = self.slots.get_mut(sub.key as usize) else { return };
+        let Some(slot) = self.slots.get_mut(sub.key() as usize) else { return };
         let State::Open(socket) = &mut slot.state else { return };
         if *is_ordered {
-            return self.run_slot(sub.key, &mut []);
+            return self.run_slot(sub.key(), &mut []);
         }
         let run = match flight.is_whole_for(sub) && socket.is_clear_for(sub.token) {
             true => batch.run_for(&slot.mailbox, sub.token),
@@ -244,7 +244,7 @@ impl Runner {
             }
         };
         if !is_sent {
-            self.run_slot(sub.key, &mut []);
+            self.run_slot(sub.key(), &mut []);
         }
     }
 

@@ -1,26 +1,39 @@
 //! Who of a shard's connections joined what, and what was broadcast that they have not got yet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bennu_protocol::Topic;
 use bennu_pubsub::{Delivery, PubSub, SubscriberId};
+use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::lane::{Audience, TopicLane};
+use super::lane::{Audience, Lanes};
 use super::queue::Queue;
+use super::subs::{Sub, Subs};
 
 /// A connection's place in its shard's table.
 pub(super) type Key = u32;
 
 /// The topics of one shard. Only its thread uses it, so its lock is never waited for.
-#[derive(Default)]
+///
+/// Most topics have one subscriber and nothing that waits, so that is what an entry has room for.
 pub(super) struct Topics {
-    names: HashMap<Topic, u32>,
+    /// As whom the PubSub knows the shard; a topic's key is the token.
+    owner: SubscriberId,
+    hasher: RandomState,
+    /// Where in `entries` a topic is, by its name.
+    names: HashTable<u32>,
     entries: Slab<Entry>,
+    /// How many topics were opened so far; wraps around.
+    opened: u32,
+    lanes: Lanes,
     /// Where each connection's subscriptions are, by its key.
     places: Vec<Places>,
+    /// What waits, for each topic that has something waiting.
+    waiting: Slab<Waiting>,
     /// Topics for which something waits.
     dirty: VecDeque<u32>,
 }
@@ -28,25 +41,33 @@ pub(super) struct Topics {
 /// Topic and place in its list of each subscription of one connection.
 type Places = SmallVec<[(u32, u32); 2]>;
 
-struct Entry {
-    topic: Topic,
-    id: SubscriberId,
-    lane: Arc<TopicLane>,
-    subs: Vec<Sub>,
-    pending: VecDeque<Pending>,
-    /// How many broadcasts came before the first of `pending`; wraps around.
-    base: u32,
-    /// How many of `subs` the flight has visited.
-    cursor: usize,
+/// A topic's place in its shard's table, and which of those that had it this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TopicKey {
+    pub(super) index: u32,
+    generation: u32,
 }
 
-/// One subscription: 16 bytes for each channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sub {
-    pub(super) token: u64,
-    pub(super) key: Key,
-    /// The count of the topic's next broadcast for it; wraps around.
-    next: u32,
+struct Entry {
+    topic: Topic,
+    subs: Subs,
+    generation: u32,
+    lane: u32,
+    /// How many broadcasts came before the first that waits; wraps around.
+    base: u32,
+    /// Its place in `Topics::waiting`, or [`NOTHING`].
+    waiting: u32,
+}
+
+/// Stands for no place.
+const NOTHING: u32 = u32::MAX;
+
+/// What was broadcast to a topic and has not landed.
+#[derive(Default)]
+struct Waiting {
+    pending: VecDeque<Pending>,
+    /// How many of the topic's subscribers the flight has visited.
+    cursor: usize,
 }
 
 /// A broadcast, and its place among all that the shard was given.
@@ -76,8 +97,7 @@ pub(super) struct Visited {
 
 /// Some broadcasts of one topic on their way to all subscribers.
 pub(super) struct Flight {
-    topic: u32,
-    id: SubscriberId,
+    topic: TopicKey,
     /// The count of the first.
     base: u32,
     pub(super) frames: Vec<Pending>,
@@ -87,6 +107,22 @@ pub(super) struct Flight {
 
 /// The frames of a flight hold so many bytes at most, unless the first alone is longer.
 const MAX_FLIGHT: usize = 128 * 1024;
+
+impl Default for Topics {
+    fn default() -> Self {
+        Topics {
+            owner: SubscriberId::unique(),
+            hasher: RandomState::new(),
+            names: HashTable::new(),
+            entries: Slab::new(),
+            opened: 0,
+            lanes: Lanes::default(),
+            places: Vec::new(),
+            waiting: Slab::new(),
+            dirty: VecDeque::new(),
+        }
+    }
+}
 
 impl Topics {
     /// Adds a subscription to what is broadcast from now on, and returns the table's own topic.
@@ -98,34 +134,80 @@ impl Topics {
         sub: (Key, u64),
         audience: Option<Audience>,
     ) -> Topic {
-        let index = match self.names.get(&topic) {
-            Some(index) => *index,
-            None => self.open(queue, pubsub, topic),
+        let (key, token) = sub;
+        let sub = Sub::new(token, key);
+        let index = match self.find(&topic) {
+            Some(index) => self.add(queue, pubsub, index, sub, audience),
+            None => self.open(queue, pubsub, topic, sub, audience),
         };
         // What was broadcast before is in the queue still, and not for this one.
         self.absorb(queue);
-        let (key, token) = sub;
         let entry = &mut self.entries[index as usize];
-        entry.lane.add(audience);
-        let place = entry.subs.len() as u32;
-        entry.subs.push(Sub { token, key, next: entry.count() });
+        let waiting = self.waiting.get(entry.waiting as usize);
+        let place = entry.subs.len() - 1;
+        entry.subs[place].next =
+            entry.base.wrapping_add(waiting.map_or(0, |waiting| waiting.pending.len()) as u32);
+        self.lanes.counts().set(index, entry.subs.len());
         if self.places.len() <= key as usize {
             self.places.resize_with(key as usize + 1, Places::new);
         }
-        self.places[key as usize].push((index, place));
+        let places = &mut self.places[key as usize];
+        if places.spilled() && places.len() == places.capacity() {
+            places.reserve_exact(2.max(places.len() / 4));
+        }
+        places.push((index, place as u32));
         entry.topic.clone()
     }
 
-    fn open(&mut self, queue: &Arc<Queue>, pubsub: &PubSub, topic: Topic) -> u32 {
+    fn find(&self, topic: &str) -> Option<u32> {
+        let is_it = |index: &u32| *self.entries[*index as usize].topic == *topic;
+        self.names.find(self.hasher.hash_one(topic), is_it).copied()
+    }
+
+    /// Adds a subscription to a topic that has some, and has the topic's frames built for this audience too.
+    fn add(
+        &mut self,
+        queue: &Arc<Queue>,
+        pubsub: &PubSub,
+        index: u32,
+        sub: Sub,
+        audience: Option<Audience>,
+    ) -> u32 {
+        let entry = &mut self.entries[index as usize];
+        entry.subs.push(sub);
+        let lane = self.lanes.with(queue, Some(entry.lane), audience);
+        if lane != entry.lane {
+            entry.lane = lane;
+            let id = self.owner.with_token(entry.key(index).to_token());
+            pubsub.replace_subscriber(&entry.topic, id, self.lanes.get(lane).clone());
+        }
+        index
+    }
+
+    fn open(
+        &mut self,
+        queue: &Arc<Queue>,
+        pubsub: &PubSub,
+        topic: Topic,
+        sub: Sub,
+        audience: Option<Audience>,
+    ) -> u32 {
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(16.max(self.entries.len() / 4));
+        }
+        let lane = self.lanes.with(queue, None, audience);
         let vacant = self.entries.vacant_entry();
         // A slab of as many topics does not fit into memory.
         let index = vacant.key() as u32;
-        let lane = Arc::new(TopicLane::new(queue.clone(), index));
-        let id = SubscriberId::unique();
-        let topic: Topic = pubsub.add_subscriber(topic, id, lane.clone()).into();
-        let (subs, pending) = (Vec::new(), VecDeque::new());
-        vacant.insert(Entry { topic: topic.clone(), id, lane, subs, pending, base: 0, cursor: 0 });
-        self.names.insert(topic, index);
+        let key = TopicKey { index, generation: self.opened };
+        self.opened = self.opened.wrapping_add(1);
+        let id = self.owner.with_token(key.to_token());
+        let topic: Topic = pubsub.add_subscriber(topic, id, self.lanes.get(lane).clone()).into();
+        let hash = self.hasher.hash_one(topic.as_str());
+        let (subs, generation) = (Subs::One(sub), key.generation);
+        vacant.insert(Entry { topic, subs, generation, lane, base: 0, waiting: NOTHING });
+        let Topics { names, entries, hasher, .. } = self;
+        names.insert_unique(hash, index, |index| hasher.hash_one(entries[*index as usize].topic.as_str()));
         index
     }
 
@@ -139,29 +221,33 @@ impl Topics {
     ) -> Vec<Pulled> {
         let (key, token) = sub;
         let mut pulled = Vec::new();
-        let Some(index) = self.names.get(topic).copied() else { return pulled };
+        let Some(index) = self.find(topic) else { return pulled };
         let Some(places) = self.places.get_mut(key as usize) else { return pulled };
         let entry = &mut self.entries[index as usize];
         let is_it =
             |&(other, place): &(u32, u32)| other == index && entry.subs[place as usize].token == token;
         let Some(found) = places.iter().position(is_it) else { return pulled };
         let (_, place) = places.swap_remove(found);
-        self.entries[index as usize].pull(place, owner, &mut pulled);
         if places.is_empty() {
             *places = Places::new();
         }
-        self.remove(index, place as usize);
-        self.entries[index as usize].lane.remove();
-        self.close_if_empty(index, pubsub);
+        entry.pull(&self.waiting, place, owner, &mut pulled);
+        let left = entry.subs.len() - 1;
+        self.lanes.counts().set(index, left);
+        match left {
+            0 => self.close(index, pubsub),
+            _ => self.remove(index, place as usize),
+        }
         pulled
     }
 
     /// Takes a subscription out of its topic's list, so that what the flight has yet to visit stays behind its cursor.
     fn remove(&mut self, index: u32, mut place: usize) {
         let entry = &mut self.entries[index as usize];
-        if place < entry.cursor {
-            entry.cursor -= 1;
-            let last_visited = entry.cursor;
+        let flight = self.waiting.get_mut(entry.waiting as usize).filter(|waiting| place < waiting.cursor);
+        if let Some(waiting) = flight {
+            waiting.cursor -= 1;
+            let last_visited = waiting.cursor;
             entry.subs.swap(place, last_visited);
             Self::moved(&mut self.places, index, entry.subs[place], last_visited, place);
             place = last_visited;
@@ -171,42 +257,43 @@ impl Topics {
             let was = entry.subs.len();
             Self::moved(&mut self.places, index, *sub, was, place);
         }
-        if entry.subs.capacity() > 64 && entry.subs.len() < entry.subs.capacity() / 4 {
-            entry.subs.shrink_to(entry.subs.len() * 2);
-        }
     }
 
     fn moved(places: &mut [Places], index: u32, sub: Sub, was: usize, is: usize) {
-        let mut of_sub = places[sub.key as usize].iter_mut();
+        let mut of_sub = places[sub.key() as usize].iter_mut();
         if let Some(place) = of_sub.find(|place| **place == (index, was as u32)) {
             place.1 = is as u32;
         }
     }
 
-    fn close_if_empty(&mut self, index: u32, pubsub: &PubSub) {
-        let entry = &self.entries[index as usize];
-        if entry.subs.is_empty() {
-            pubsub.remove_subscriber(&entry.topic, entry.id);
-            self.names.remove(&entry.topic);
-            if !entry.pending.is_empty() {
-                self.dirty.retain(|dirty| *dirty != index);
-            }
-            self.entries.remove(index as usize);
+    fn close(&mut self, index: u32, pubsub: &PubSub) {
+        let entry = self.entries.remove(index as usize);
+        pubsub.remove_subscriber(&entry.topic, self.owner.with_token(entry.key(index).to_token()));
+        let hash = self.hasher.hash_one(entry.topic.as_str());
+        if let Ok(found) = self.names.find_entry(hash, |other| *other == index) {
+            found.remove();
+        }
+        if entry.waiting != NOTHING {
+            self.dirty.retain(|dirty| *dirty != index);
+            self.waiting.remove(entry.waiting as usize);
+        }
+        if self.entries.is_empty() {
+            let (owner, opened) = (self.owner, self.opened);
+            *self = Topics { owner, opened, ..Topics::default() };
         }
     }
 
     /// Takes over what was broadcast to the shard since the last time.
     pub(super) fn absorb(&mut self, queue: &Queue) {
-        for (index, pending) in queue.take_deliveries() {
+        for (topic, pending) in queue.take_deliveries() {
             // The place may be another topic's by now.
-            let entry = self.entries.get_mut(index as usize);
-            let Some(entry) = entry.filter(|entry| *entry.topic == *pending.delivery.topic()) else {
-                continue;
-            };
-            if entry.pending.is_empty() {
-                self.dirty.push_back(index);
+            let Some(entry) = Self::entry(&mut self.entries, topic) else { continue };
+            if entry.waiting == NOTHING {
+                // There are no more of these than topics.
+                entry.waiting = self.waiting.insert(Waiting::default()) as u32;
+                self.dirty.push_back(topic.index);
             }
-            entry.pending.push_back(pending);
+            self.waiting[entry.waiting as usize].pending.push_back(pending);
         }
     }
 
@@ -225,7 +312,7 @@ impl Topics {
         let mut pulled = Vec::new();
         let Some(places) = self.places.get(key as usize) else { return pulled };
         for &(index, place) in places {
-            self.entries[index as usize].pull(place, owner, &mut pulled);
+            self.entries[index as usize].pull(&self.waiting, place, owner, &mut pulled);
         }
         pulled.sort_by_key(|pulled| pulled.number);
         pulled
@@ -233,18 +320,19 @@ impl Topics {
 
     /// Begins to give the next topic's broadcasts to its subscribers.
     pub(super) fn take_off(&mut self) -> Option<Flight> {
-        let topic = *self.dirty.front()?;
-        let entry = &mut self.entries[topic as usize];
-        entry.cursor = 0;
+        let index = *self.dirty.front()?;
+        let entry = &self.entries[index as usize];
+        let waiting = &mut self.waiting[entry.waiting as usize];
+        waiting.cursor = 0;
         let mut bytes = 0;
         let fits = |pending: &&Pending| {
             let is_first = bytes == 0;
             bytes += pending.size();
             is_first || bytes <= MAX_FLIGHT
         };
-        let frames: Vec<Pending> = entry.pending.iter().take_while(fits).cloned().collect();
+        let frames: Vec<Pending> = waiting.pending.iter().take_while(fits).cloned().collect();
         let end = entry.base.wrapping_add(frames.len() as u32);
-        Some(Flight { topic, id: entry.id, base: entry.base, frames, end })
+        Some(Flight { topic: entry.key(index), base: entry.base, frames, end })
     }
 
     /// The next subscribers that the flight is for, out of the next `at_most`, appended to `subs`; false when all were
@@ -253,13 +341,13 @@ impl Topics {
         let several = self.dirty.len() > 1;
         let places = &self.places;
         let is_ordered = |sub: &Sub| {
-            let places = places.get(sub.key as usize).filter(|places| places.len() > 1);
-            let is_here = |(topic, _): &&(u32, u32)| *topic == flight.topic;
+            let places = places.get(sub.key() as usize).filter(|places| places.len() > 1);
+            let is_here = |(topic, _): &&(u32, u32)| *topic == flight.topic.index;
             places.is_some_and(|places| several || places.iter().filter(is_here).count() > 1)
         };
-        let entry = self.entries.get_mut(flight.topic as usize).filter(|entry| entry.id == flight.id);
-        let Some(entry) = entry else { return false };
-        let first = entry.cursor.min(entry.subs.len());
+        let Some(entry) = Self::entry(&mut self.entries, flight.topic) else { return false };
+        let waiting = &mut self.waiting[entry.waiting as usize];
+        let first = waiting.cursor.min(entry.subs.len());
         let last = (first + at_most).min(entry.subs.len());
         for sub in &mut entry.subs[first..last] {
             if flight.end.wrapping_sub(sub.next).cast_signed() > 0 {
@@ -271,15 +359,15 @@ impl Topics {
                 }
             }
         }
-        entry.cursor = last;
+        waiting.cursor = last;
         last > first
     }
 
     /// Notes that a subscriber takes what it was visited for by itself.
     pub(super) fn return_to(&mut self, flight: &Flight, sub: &Sub) {
-        let Some(places) = self.places.get(sub.key as usize) else { return };
-        let Some(entry) = self.entries.get_mut(flight.topic as usize) else { return };
-        for &(_, place) in places.iter().filter(|(index, _)| *index == flight.topic) {
+        let Some(places) = self.places.get(sub.key() as usize) else { return };
+        let Some(entry) = Self::entry(&mut self.entries, flight.topic) else { return };
+        for &(_, place) in places.iter().filter(|(index, _)| *index == flight.topic.index) {
             let found = &mut entry.subs[place as usize];
             if found.token == sub.token {
                 found.next = sub.next;
@@ -287,28 +375,42 @@ impl Topics {
         }
     }
 
-    fn entry(&mut self, flight: &Flight) -> Option<&mut Entry> {
-        self.entries.get_mut(flight.topic as usize).filter(|entry| entry.id == flight.id)
+    /// The topic, if its place is not another's by now.
+    fn entry(entries: &mut Slab<Entry>, topic: TopicKey) -> Option<&mut Entry> {
+        entries.get_mut(topic.index as usize).filter(|entry| entry.generation == topic.generation)
     }
 
     /// Ends a flight. What is given back is to be dropped when no lock is held.
-    pub(super) fn land(&mut self, flight: &Flight) -> Vec<Pending> {
-        // The topic may have gone meanwhile, and its place be another's.
-        let Some(entry) = self.entry(flight) else { return Vec::new() };
+    pub(super) fn land(&mut self, flight: &Flight) -> VecDeque<Pending> {
+        // The topic may have gone meanwhile.
+        let Some(entry) = Self::entry(&mut self.entries, flight.topic) else { return VecDeque::new() };
+        let waiting = &mut self.waiting[entry.waiting as usize];
         let done = flight.end.wrapping_sub(entry.base) as usize;
-        let landed = entry.pending.drain(..done.min(entry.pending.len())).collect();
         entry.base = flight.end;
-        entry.cursor = 0;
-        let is_done = entry.pending.is_empty();
-        if is_done {
-            entry.pending = VecDeque::new();
-        }
         // It has been the first since it took off.
         self.dirty.pop_front();
-        if !is_done {
-            self.dirty.push_back(flight.topic);
+        if done < waiting.pending.len() {
+            waiting.cursor = 0;
+            self.dirty.push_back(flight.topic.index);
+            return waiting.pending.drain(..done).collect();
+        }
+        let landed = self.waiting.remove(entry.waiting as usize).pending;
+        entry.waiting = NOTHING;
+        if self.waiting.is_empty() && self.waiting.capacity() > 64 {
+            self.waiting = Slab::new();
         }
         landed
+    }
+}
+
+impl TopicKey {
+    fn to_token(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// What [`to_token`](Self::to_token) made.
+    pub(super) fn from_token(token: u64) -> Self {
+        TopicKey { index: token as u32, generation: (token >> 32) as u32 }
     }
 }
 
@@ -320,19 +422,18 @@ impl Flight {
 }
 
 impl Entry {
-    /// How many broadcasts there have been; wraps around.
-    fn count(&self) -> u32 {
-        self.base.wrapping_add(self.pending.len() as u32)
+    fn key(&self, index: u32) -> TopicKey {
+        TopicKey { index, generation: self.generation }
     }
 
     /// Takes what waits for one subscription.
-    fn pull(&mut self, place: u32, owner: u64, pulled: &mut Vec<Pulled>) {
-        let count = self.count();
+    fn pull(&mut self, waiting: &Slab<Waiting>, place: u32, owner: u64, pulled: &mut Vec<Pulled>) {
+        let Some(Waiting { pending, .. }) = waiting.get(self.waiting as usize) else { return };
         let sub = &mut self.subs[place as usize];
-        let first = (sub.next.wrapping_sub(self.base) as usize).min(self.pending.len());
-        sub.next = count;
+        let first = (sub.next.wrapping_sub(self.base) as usize).min(pending.len());
+        sub.next = self.base.wrapping_add(pending.len() as u32);
         let token = sub.token;
-        let waiting = self.pending.range(first..).filter(|pending| !pending.is_from(owner, token));
+        let waiting = pending.range(first..).filter(|pending| !pending.is_from(owner, token));
         pulled.extend(waiting.map(|Pending { number, delivery, .. }| Pulled {
             number: *number,
             token,

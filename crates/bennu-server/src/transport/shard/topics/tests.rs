@@ -1,10 +1,15 @@
 //! The table of topics against plain lists, with flights that are interrupted anywhere.
 
-use bennu_protocol::{Broadcast, Payload};
+use std::collections::HashMap;
+
+use bennu_protocol::{Broadcast, Encoding, Payload, Serializer};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::*;
+use crate::config::SocketOptions;
+use crate::endpoint::mount;
+use crate::socket::AllowAnonymous;
 
 const KEYS: usize = 4;
 const TOPICS: usize = 3;
@@ -122,9 +127,9 @@ impl World {
         }
         self.topics.subscribe(&self.queue, &self.pubsub, name(topic), (key as Key, token(id)), None);
         self.expected.insert(id, VecDeque::new());
-        let index = self.topics.names[&name(topic)] as usize;
+        let index = self.topics.find(&name(topic)).unwrap() as usize;
         let entry = &mut self.topics.entries[index];
-        if entry.base == 0 && entry.subs.len() == 1 && entry.pending.is_empty() {
+        if entry.base == 0 && entry.subs.len() == 1 && entry.waiting == NOTHING {
             // The counts are about to wrap around.
             entry.base = u32::MAX - 1;
             entry.subs[0].next = entry.base;
@@ -185,18 +190,20 @@ impl World {
     fn deliver(&mut self, visited: &Visited, is_clear: bool, then: Option<&Act>) -> TestCaseResult {
         let Visited { sub, is_ordered } = visited;
         let Some(flight) = &self.flight else { return Ok(()) };
-        let owner = self.owners[sub.key as usize].owner();
+        let owner = self.owners[sub.key() as usize].owner();
         let is_whole = !is_ordered && flight.is_whole_for(sub);
         if is_whole && is_clear && !flight.frames.iter().any(|one| one.is_from(owner, sub.token)) {
             let numbers: Vec<u64> = flight.frames.iter().map(|one| one.number).collect();
-            return numbers.into_iter().try_for_each(|number| self.got(sub.key as usize, sub.token, number));
+            return numbers
+                .into_iter()
+                .try_for_each(|number| self.got(sub.key() as usize, sub.token, number));
         }
         if !is_ordered {
             self.topics.return_to(flight, sub);
         }
-        self.run(sub.key as usize, Vec::new())?;
+        self.run(sub.key() as usize, Vec::new())?;
         // A handler of this connection; another's does not run now.
-        let key = sub.key as usize;
+        let key = sub.key() as usize;
         match then.cloned() {
             None => Ok(()),
             Some(Act::Subscribe((_, topic, sub))) => self.act(&Act::Subscribe((key, topic, sub))),
@@ -236,13 +243,23 @@ impl World {
         prop_assert_eq!(subs, self.expected.len());
         for (key, places) in self.topics.places.iter().enumerate() {
             for (index, place) in places {
-                prop_assert_eq!(self.topics.entries[*index as usize].subs[*place as usize].key as usize, key);
+                prop_assert_eq!(
+                    self.topics.entries[*index as usize].subs[*place as usize].key() as usize,
+                    key
+                );
             }
         }
-        let waits = |index: &u32| !self.topics.entries[*index as usize].pending.is_empty();
-        prop_assert!(self.topics.dirty.iter().all(waits));
-        let dirty = self.topics.entries.iter().filter(|(_, entry)| !entry.pending.is_empty()).count();
-        prop_assert_eq!(self.topics.dirty.len(), dirty);
+        let has_waiting = |entry: &Entry| entry.waiting != NOTHING;
+        prop_assert!(
+            self.topics.dirty.iter().all(|index| has_waiting(&self.topics.entries[*index as usize]))
+        );
+        let dirty = self.topics.entries.iter().filter(|(_, entry)| has_waiting(entry)).count();
+        prop_assert_eq!((self.topics.dirty.len(), self.topics.waiting.len()), (dirty, dirty));
+        prop_assert!(self.topics.waiting.iter().all(|(_, waiting)| !waiting.pending.is_empty()));
+        for topic in 0..TOPICS {
+            let expected = self.expected.keys().filter(|(_, other, _)| *other == topic).count();
+            prop_assert_eq!(self.pubsub.subscriber_count(name(topic)), expected);
+        }
         Ok(())
     }
 
@@ -259,7 +276,7 @@ impl World {
         }
         (0..KEYS).try_for_each(|key| self.act(&Act::Replace(key)))?;
         prop_assert!(self.topics.names.is_empty() && self.topics.entries.is_empty());
-        prop_assert!(self.topics.dirty.is_empty());
+        prop_assert!(self.topics.dirty.is_empty() && self.topics.waiting.is_empty());
         prop_assert!(self.topics.places.iter().all(SmallVec::is_empty));
         prop_assert!((0..TOPICS).all(|topic| self.pubsub.subscriber_count(name(topic)) == 0));
         Ok(())
@@ -302,7 +319,39 @@ fn what_ten_thousand_leave_takes_no_memory() {
     for key in 0..10_000 {
         world.topics.unsubscribe(&pubsub, &name(0), (key, 0), 0);
     }
-    let entry = &world.topics.entries[world.topics.names[&name(0)] as usize];
+    let entry = &world.topics.entries[world.topics.find(&name(0)).unwrap() as usize];
     assert_eq!(entry.subs.len(), 1);
     assert!(entry.subs.capacity() <= 64, "{}", entry.subs.capacity());
+}
+
+#[test]
+fn frames_are_built_by_the_broadcaster_for_all_who_joined_that_topic_and_no_others() {
+    let World { mut topics, queue, pubsub, _poll, .. } = World::new();
+    let mount = Arc::new(mount("/socket", AllowAnonymous, Vec::new(), SocketOptions::default()).unwrap());
+    let mut subscribe = |topic, key, serializer: Serializer| {
+        let audience = Audience { mount: mount.clone(), route: 0, encoding: Encoding::from(serializer) };
+        topics.subscribe(&queue, &pubsub, name(topic), (key, 0), Some(audience));
+    };
+    // Version 1 cannot carry bytes, which the broadcaster is to hear at once.
+    let fails = |topic| {
+        let broadcast = Broadcast::new(name(topic), "event", Payload::Binary(b"bytes".as_slice().into()));
+        let delivery = pubsub.broadcast(name(topic), broadcast);
+        delivery.get::<Broadcast>().unwrap().encode_error().is_some()
+    };
+    for topic in 0..3 {
+        subscribe(topic, 0, Serializer::V2);
+        assert!(!fails(topic));
+    }
+    subscribe(1, 1, Serializer::V1);
+    subscribe(2, 1, Serializer::V2);
+    assert_eq!([fails(0), fails(1), fails(2)], [false, true, false]);
+    subscribe(2, 2, Serializer::V1);
+    subscribe(2, 3, Serializer::V2);
+    assert_eq!([fails(0), fails(1), fails(2)], [false, true, true]);
+    assert_eq!([0, 1, 2].map(|topic| pubsub.subscriber_count(name(topic))), [1, 2, 4]);
+    // The table knows who it is after the change too.
+    for (topic, key) in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)] {
+        topics.unsubscribe(&pubsub, &name(topic), (key, 0), 0);
+    }
+    assert_eq!([0, 1, 2].map(|topic| pubsub.subscriber_count(name(topic))), [0, 0, 0]);
 }
