@@ -28,6 +28,7 @@ impl Sub {
         Sub { token, key: NonZero::<u32>::MIN.saturating_add(key), next: 0 }
     }
 
+    #[inline]
     pub(super) fn key(&self) -> Key {
         self.key.get() - 1
     }
