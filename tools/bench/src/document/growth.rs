@@ -133,7 +133,40 @@ pub(crate) fn table(trials: &Trials) -> String {
             row(&mut table, cells.iter().map(String::as_str));
         }
     }
+    for (server, name) in &SERVERS[..2] {
+        let steps = added(&RSS.points(trials, server));
+        // The first step has what is there once.
+        let later = steps.iter().skip(1).map(|step| (step.to, step.each));
+        let over = excess(&later.collect::<Vec<_>>());
+        let cell = |step: &Step| {
+            format!("{} to {}: {}", grouped(step.from), grouped(step.to), RSS.unit.text(step.each))
+        };
+        let Some(over) = over.filter(|_| steps.len() == RSS.values.len()) else { continue };
+        let mut cells = vec!["RSS that each further connection adds".to_owned(), (*name).to_owned()];
+        cells.extend(steps.iter().map(cell));
+        cells.push(format!("{over:.0} %"));
+        cells.extend([NONE; 3].map(str::to_owned));
+        row(&mut table, cells.iter().map(String::as_str));
+    }
     table
+}
+
+/// What each adds from one number of connections to the next.
+struct Step {
+    from: f64,
+    to: f64,
+    each: f64,
+}
+
+/// The steps between points that are means, the first from nought.
+fn added(points: &[(f64, f64)]) -> Vec<Step> {
+    let before = [(0.0, 0.0)].into_iter().chain(points.iter().copied());
+    let step = |((from, mean_before), (to, mean)): ((f64, f64), (f64, f64))| Step {
+        from,
+        to,
+        each: (to * mean - from * mean_before) / (to - from),
+    };
+    before.zip(points.iter().copied()).map(step).collect()
 }
 
 /// Whom the targets are for.
@@ -213,6 +246,14 @@ mod tests {
                 .any(|line| line.contains("CPU per echo") && line.contains("| – | 25 % | 10 % | – |")),
             "{table}"
         );
+    }
+
+    #[test]
+    fn what_is_there_once_is_told_from_what_each_connection_adds() {
+        // 1 MB that comes with the first, and 1,000 B for each.
+        let points = [1000.0, 5000.0, 15_000.0].map(|count| (count, 1000.0 + 1e6 / count));
+        let each: Vec<f64> = added(&points).iter().map(|step| step.each.round()).collect();
+        assert_eq!(each, [2000.0, 1000.0, 1000.0]);
     }
 
     #[test]
