@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures bennu and its peers, and writes docs/benchmarks.md, docs/capacity.md and docs/benchmarks/ from what it found.
 #
-#     ./benchmarks.sh            five rounds: 45 to 50 minutes on two cores that do nothing else, after builds of some minutes
+#     ./benchmarks.sh            five rounds: about 45 minutes on two cores that do nothing else, after the builds
 #     ./benchmarks.sh --quick    one round with short runs, to see that all works: six minutes
 #     ./benchmarks.sh --runs 3   so many rounds
 #     ./benchmarks.sh --built    with the programs as they were built before
@@ -65,13 +65,18 @@ certificate() {
 
 # run SERVER MODE OPTION...: one run, appended to the server's file. A run that fails is told and counted, and the others go on.
 run() {
-    local name="$1" mode="$2" protocol=plain url='ws://127.0.0.1:{port}' trust=() server_cpu=0 client_cpu=1 command
+    local name="$1" mode="$2" protocol=plain url='ws://127.0.0.1:{port}' trust=() server_cpu=0 client_cpu=1 size=64 command
     shift 2
     begin "$mode" "$*"
     if [ -n "$counting" ]; then return; fi
     echo "$(progress)round $round: $name $mode $*"
     case "$name" in
     *-2-cores) server_cpu=0,1 client_cpu=0,1 ;;
+    esac
+    # As long as the frames of Phoenix are for the same payload. An echo's reply is longer than the message there: the mean of both.
+    case "$name $mode" in
+    "bun-padded fanout") size=99 ;;
+    "bun-padded echo") size=118 ;;
     esac
     case "$name" in
     bennu | bennu-2-cores) protocol=phoenix command="$server" ;;
@@ -88,7 +93,7 @@ run() {
     actix-phoenix-channel) protocol=phoenix command="$rust/actix_phoenix --port {port}" ;;
     esac
     if ! "$bench" "$mode" "$@" --name "$name" --protocol "$protocol" --url "$url" "${trust[@]}" --spawn "$command" \
-        --server-cpu "$server_cpu" --client-cpu "$client_cpu" --commit "$commit" --first-run "$round" --json "$work/$name.jsonl" >"$work/last.log" 2>&1; then
+        --size "$size" --server-cpu "$server_cpu" --client-cpu "$client_cpu" --commit "$commit" --first-run "$round" --json "$work/$name.jsonl" >"$work/last.log" 2>&1; then
         tail -n 3 "$work/last.log" >&2
         echo "$name $mode $* failed" >&2
         echo "round $round: $name $mode $*: $(tail -n 1 "$work/last.log")" >>"$work/failures.txt"
@@ -98,11 +103,10 @@ run() {
 
 # What a run takes is known well enough to tell how long all of them will: seconds, by its mode and options.
 begin() {
-    local cost=4
+    local cost=3
     case "$1 $2" in
-    conns*--idle*) cost=9 ;;
-    conns*) cost=11 ;;
-    connect*) cost=4 ;;
+    conns*--idle*) cost=7 ;;
+    conns*) cost=10 ;;
     kernel*) cost=9 ;;
     esac
     runs=$((runs + 1))
@@ -125,34 +129,25 @@ on() {
     for name in $servers; do run "$name" "$@"; done
 }
 
-bennu="bennu bennu-tls bennu-state"
-plain="bun ws axum"
+# Next to each other, since the ratio of the two is what counts.
+both="bennu bun"
+variants="bennu-tls bennu-state"
+plain="ws axum"
 topics="socket.io socketioxide"
 # It loses messages when more than ten are on their way: those loads are not for it.
 lossy="actix-phoenix-channel"
 
 headlines() {
-    local timed=(--seconds "$seconds")
-    on "$bennu $plain $topics $lossy" conns --connections "$connections" --settle "$settle"
-    on "$bennu $topics $lossy" conns --connections 2000 --joins 11 --idle --settle "$settle"
-    on "$bennu $plain $topics $lossy" fanout "${timed[@]}"
-    on "$bennu $plain $topics" fanout --outstanding 16 "${timed[@]}"
-    on "$bennu $plain $topics" fanout --outstanding 64 "${timed[@]}"
-    on "$bennu $plain $topics" fanout --publishers 64 "${timed[@]}"
-    on "$bennu $plain $topics $lossy" fanout --rate 50 "${timed[@]}"
-    on "$bennu $plain $topics $lossy" echo "${timed[@]}"
-    on "$bennu $plain $topics $lossy" connect
-}
-
-# Bun with messages as long as the frames of Phoenix are for the same payload: 99 bytes for a delivery. Of an echo the reply is longer than the
-# message, so that the mean of both is taken.
-padded() {
-    local timed=(--seconds "$seconds")
-    on bun-padded fanout --size 99 "${timed[@]}"
-    on bun-padded fanout --size 99 --outstanding 16 "${timed[@]}"
-    on bun-padded fanout --size 99 --outstanding 64 "${timed[@]}"
-    on bun-padded fanout --size 99 --publishers 64 "${timed[@]}"
-    on bun-padded echo --size 118 "${timed[@]}"
+    local timed=(--seconds "$seconds") peers="$variants $plain $topics"
+    on "$both $peers $lossy" conns --connections "$connections" --settle "$settle"
+    on "bennu $variants $topics $lossy" conns --connections 2000 --joins 11 --idle --settle "$settle"
+    on "$both bun-padded $peers $lossy" fanout "${timed[@]}"
+    on "$both bun-padded $peers" fanout --outstanding 16 "${timed[@]}"
+    on "$both bun-padded $peers" fanout --outstanding 64 "${timed[@]}"
+    on "$both bun-padded $peers" fanout --publishers 64 "${timed[@]}"
+    on "$both $peers $lossy" fanout --rate 50 "${timed[@]}"
+    on "$both bun-padded $peers $lossy" echo "${timed[@]}"
+    on "$both $peers $lossy" connect
 }
 
 # Two shards for the server and one that cannot have two, both with the client on the same two cores, since there are no others.
@@ -180,14 +175,14 @@ growth() {
 outstanding() {
     local count
     for count in 2 4 8 32; do
-        on "bennu $plain" fanout --outstanding "$count" --seconds "$seconds"
+        on "$both $plain" fanout --outstanding "$count" --seconds "$seconds"
     done
 }
 
 others() {
     on bennu presence
-    on "bennu $plain $topics" churn --seconds "$seconds"
-    on "bennu $plain $topics" mixed --seconds "$seconds"
+    on "$both $plain $topics" churn --seconds "$seconds"
+    on "$both $plain $topics" mixed --seconds "$seconds"
 }
 
 # What the kernel keeps for the sockets of a server and of its client: half of it is the server's. Other programs make it
@@ -225,11 +220,10 @@ slab() {
 series() {
     for round in $(seq "$rounds"); do
         headlines
-        padded
         two_cores
-        growth "bennu bun" bennu
+        growth "$both" bennu
         if [ $((round % 2)) = 1 ]; then
-            growth "ws axum" "$lossy"
+            growth "$plain" "$lossy"
             outstanding
             others
             kernel
