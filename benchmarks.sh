@@ -138,16 +138,16 @@ topics="socket.io socketioxide"
 lossy="actix-phoenix-channel"
 
 headlines() {
-    local timed=(--seconds "$seconds") peers="$variants $plain $topics"
-    on "$both $peers $lossy" conns --connections "$connections" --settle "$settle"
+    local timed=(--seconds "$seconds") all="$variants $plain $topics"
+    on "$both $all $lossy" conns --connections "$connections" --settle "$settle"
     on "bennu $variants $topics $lossy" conns --connections 2000 --joins 11 --idle --settle "$settle"
-    on "$both bun-padded $peers $lossy" fanout "${timed[@]}"
-    on "$both bun-padded $peers" fanout --outstanding 16 "${timed[@]}"
-    on "$both bun-padded $peers" fanout --outstanding 64 "${timed[@]}"
-    on "$both bun-padded $peers" fanout --publishers 64 "${timed[@]}"
-    on "$both $peers $lossy" fanout --rate 50 "${timed[@]}"
-    on "$both bun-padded $peers $lossy" echo "${timed[@]}"
-    on "$both $peers $lossy" connect
+    on "$both bun-padded $all $lossy" fanout "${timed[@]}"
+    on "$both bun-padded $all" fanout --outstanding 16 "${timed[@]}"
+    on "$both bun-padded $all" fanout --outstanding 64 "${timed[@]}"
+    on "$both bun-padded $all" fanout --publishers 64 "${timed[@]}"
+    on "$both $all $lossy" fanout --rate 50 "${timed[@]}"
+    on "$both bun-padded $all $lossy" echo "${timed[@]}"
+    on "$both $all $lossy" connect
 }
 
 # Two shards for the server and one that cannot have two, both with the client on the same two cores, since there are no others.
