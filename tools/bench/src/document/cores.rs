@@ -1,7 +1,7 @@
 //! What a second core of the server changes.
 
 use super::headline::{HEADLINES, significant};
-use super::tables::{NONE, row, text};
+use super::tables::{NONE, header, row, text};
 use super::trials::Trials;
 
 /// Each server on a core of its own, and on both cores, with the client on the same ones.
@@ -9,10 +9,15 @@ const PAIRS: &[(&str, &str)] = &[("bennu", "bennu-2-cores"), ("bun", "bun-2-core
 
 /// The headlines that were measured so.
 pub(crate) fn table(trials: &Trials) -> String {
-    let mut table = String::from(
-        "| | bennu, one core, one shard | bennu, two cores, two shards | times | Bun, one core | Bun, two cores | times |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n",
-    );
+    let mut table = header([
+        "",
+        "bennu, one core, one shard",
+        "bennu, two cores, two shards",
+        "times",
+        "Bun, one core",
+        "Bun, two cores",
+        "times",
+    ]);
     let was_measured =
         |server, line: &super::headline::Headline| trials.count(server, line.load, line.figures) > 0;
     for line in HEADLINES.iter().filter(|line| PAIRS.iter().any(|(_, two)| was_measured(two, line))) {

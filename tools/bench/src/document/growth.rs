@@ -3,7 +3,7 @@
 use super::bars::{Bars, Group};
 use super::curves::{Curve, Curves};
 use super::headline::{SERVERS, Unit, grouped};
-use super::tables::{NONE, row};
+use super::tables::{NONE, header, row};
 use super::targets::reached;
 use super::trials::{Load, Trials};
 
@@ -105,9 +105,7 @@ impl Growth {
 
 /// The curves that are meant to be flat, with by how much they are not; Bun's beside them.
 pub(crate) fn table(trials: &Trials) -> String {
-    let mut table = String::from(
-        "| | | | | | dearest over cheapest | must | stretch | met |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-    );
+    let mut table = header(["", "", "", "", "", "dearest over cheapest", "must", "stretch", "met"]);
     for (growth, must, stretch) in FLAT {
         for (server, name) in &SERVERS[..2] {
             let points = growth.points(trials, server);

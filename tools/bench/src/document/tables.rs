@@ -45,11 +45,7 @@ const OTHERS: &[Other] = &[
 
 /// The medians of all servers beside each other.
 pub(crate) fn servers(trials: &Trials) -> String {
-    let mut table = String::from("| |");
-    SERVERS.iter().for_each(|(_, name)| table.push_str(&format!(" {name} |")));
-    table.push_str(" Phoenix, reported |\n|");
-    table.push_str(&" --- |".repeat(SERVERS.len() + 2));
-    table.push('\n');
+    let mut table = header([""].into_iter().chain(names(SERVERS)).chain(["Phoenix, reported"]));
     for line in HEADLINES {
         let cells = SERVERS.iter().map(|(server, _)| cell(trials, server, line));
         let phoenix = if line.phoenix.is_empty() { NONE } else { line.phoenix }.to_owned();
@@ -61,11 +57,7 @@ pub(crate) fn servers(trials: &Trials) -> String {
 
 /// Each headline with TLS, with state, and what it leaves out all the same.
 pub(crate) fn variants(trials: &Trials) -> String {
-    let mut table = String::from("| |");
-    VARIANTS.iter().for_each(|(_, name)| table.push_str(&format!(" {name} |")));
-    table.push_str(" leaves out |\n|");
-    table.push_str(&" --- |".repeat(VARIANTS.len() + 2));
-    table.push('\n');
+    let mut table = header([""].into_iter().chain(names(VARIANTS)).chain(["leaves out"]));
     for line in HEADLINES {
         let cells = VARIANTS.iter().map(|(server, _)| cell(trials, server, line));
         let cells: Vec<String> =
@@ -82,11 +74,7 @@ pub(crate) fn other(trials: &Trials) -> String {
 
 /// Figures of all servers beside each other.
 pub(super) fn by_server(trials: &Trials, rows: &[Other]) -> String {
-    let mut table = String::from("| |");
-    SERVERS.iter().for_each(|(_, name)| table.push_str(&format!(" {name} |")));
-    table.push_str("\n|");
-    table.push_str(&" --- |".repeat(SERVERS.len() + 1));
-    table.push('\n');
+    let mut table = header([""].into_iter().chain(names(SERVERS)));
     for (name, load, figure, unit) in rows {
         let median = |server| trials.median(server, *load, &[*figure]);
         let cells = SERVERS.iter().map(|(server, _)| text(*unit, median(server)));
@@ -96,12 +84,26 @@ pub(super) fn by_server(trials: &Trials, rows: &[Other]) -> String {
     table
 }
 
+/// How people read the servers.
+fn names(servers: &'static [(&str, &str)]) -> impl Iterator<Item = &'static str> {
+    servers.iter().map(|(_, name)| *name)
+}
+
 fn cell(trials: &Trials, server: &str, line: &Headline) -> String {
     text(line.unit, trials.median(server, line.load, line.figures))
 }
 
 pub(super) fn text(unit: Unit, median: Option<Median>) -> String {
     median.map_or_else(|| NONE.to_owned(), |median| unit.text(median.value))
+}
+
+/// A table with these columns, and no rows yet.
+pub(super) fn header<'a>(columns: impl IntoIterator<Item = &'a str>) -> String {
+    let columns: Vec<&str> = columns.into_iter().collect();
+    let mut table = String::new();
+    row(&mut table, columns.iter().copied());
+    row(&mut table, columns.iter().map(|_| "---"));
+    table
 }
 
 pub(super) fn row<'a>(table: &mut String, cells: impl IntoIterator<Item = &'a str>) {

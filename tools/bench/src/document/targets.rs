@@ -1,15 +1,21 @@
 //! The targets, and whether they are met.
 
 use super::headline::{HEADLINES, Headline, significant};
-use super::tables::{NONE, row};
+use super::tables::{NONE, header, row};
 use super::trials::{Median, Trials};
 
 /// Each target, what was measured, and whether that meets it.
 pub(crate) fn table(trials: &Trials) -> String {
-    let mut table = String::from(
-        "| | must | stretch | bennu, median (lowest to highest) | runs | times Bun, same series | may be, must / stretch | met |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-    );
+    let mut table = header([
+        "",
+        "must",
+        "stretch",
+        "bennu, median (lowest to highest)",
+        "runs",
+        "times Bun, same series",
+        "may be, must / stretch",
+        "met",
+    ]);
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
     for line in HEADLINES {
         let unit = line.unit;

@@ -1,7 +1,7 @@
 //! What the protocols take on the wire, and what their bytes cost.
 
 use super::headline::{ECHO, HEADLINES, ONE_AT_A_TIME, Unit, significant};
-use super::tables::{NONE, Other, by_server, row, text};
+use super::tables::{NONE, Other, by_server, header, row, text};
 use super::trials::Trials;
 
 /// Bun with messages as long as the frames of Phoenix.
@@ -20,10 +20,8 @@ pub(crate) fn frames(trials: &Trials) -> String {
 
 /// Bennu beside Bun, and beside Bun with frames of the same size.
 pub(crate) fn padded(trials: &Trials) -> String {
-    let mut table = String::from(
-        "| | bennu | Bun | Bun, padded | bennu, times Bun | bennu, times Bun padded |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
-    );
+    let mut table =
+        header(["", "bennu", "Bun", "Bun, padded", "bennu, times Bun", "bennu, times Bun padded"]);
     let servers = ["bennu", "bun", PADDED];
     for (name, load, figure, unit) in FRAMES {
         let cells = servers.map(|server| text(*unit, trials.median(server, *load, &[*figure])));
