@@ -64,9 +64,9 @@ fn block(name: &str, trials: &Trials) -> Option<String> {
         "variants" => tables::variants(trials),
         "growth" => growth::table(trials),
         "other" => tables::other(trials),
-        "frames" => wire::frames(trials),
-        "padded" => wire::padded(trials),
-        "cores" => cores::table(trials),
+        "frames" => tables::if_measured(wire::frames(trials)),
+        "padded" => tables::if_measured(wire::padded(trials)),
+        "cores" => tables::if_measured(cores::table(trials)),
         "capacity" => capacity::page(trials),
         _ => return None,
     })

@@ -84,6 +84,15 @@ pub(super) fn by_server(trials: &Trials, rows: &[Other]) -> String {
     table
 }
 
+/// The table, or a word if none of its cells has a figure.
+pub(super) fn if_measured(table: String) -> String {
+    let mut cells = table.lines().skip(2).flat_map(|line| line.split('|').skip(2));
+    match cells.any(|cell| !["", NONE].contains(&cell.trim())) {
+        true => table,
+        false => "Not measured in this series.".to_owned(),
+    }
+}
+
 /// How people read the servers.
 fn names(servers: &'static [(&str, &str)]) -> impl Iterator<Item = &'static str> {
     servers.iter().map(|(_, name)| *name)
@@ -135,6 +144,14 @@ pub(super) mod tests {
     pub(crate) fn line_of<'a>(table: &'a str, name: &str) -> &'a str {
         let mut lines = table.lines();
         lines.find(|line| line.starts_with(&format!("| {name} |"))).unwrap()
+    }
+
+    #[test]
+    fn a_table_without_figures_is_a_word() {
+        let head = header(["", "a", "b"]);
+        for (rows, is_table) in [("", false), ("| x | – | – |\n", false), ("| x | – | 0.5 |\n", true)] {
+            assert_eq!(if_measured(head.clone() + rows).starts_with('|'), is_table, "{rows}");
+        }
     }
 
     #[test]
