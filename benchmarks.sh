@@ -101,13 +101,15 @@ run() {
     fi
 }
 
-# What a run takes is known well enough to tell how long all of them will: seconds, by its mode and options.
+# What a run takes is known well enough to tell how long all of them will: tenths of seconds, by its mode and options.
 begin() {
-    local cost=3
-    case "$1 $2" in
-    conns*--idle*) cost=7 ;;
-    conns*) cost=10 ;;
-    kernel*) cost=9 ;;
+    local cost=30
+    case "$quick $1 $2" in
+    *" kernel "*) cost=90 ;;
+    "yes conns "*) cost=35 ;;
+    "yes "*) cost=15 ;;
+    *" conns "*--idle*) cost=70 ;;
+    *" conns "*) cost=100 ;;
     esac
     runs=$((runs + 1))
     ahead=$((ahead + last_cost))
@@ -118,8 +120,8 @@ begin() {
 progress() {
     local spent=$(($(date +%s) - started)) left=$((all_ahead - ahead))
     # What was spent tells more than what was expected, once it is much.
-    if [ "$ahead" -gt 60 ]; then left=$((left * spent / ahead)); fi
-    printf '[%d of %d, %d min left] ' "$runs" "$all_runs" $(((left + 59) / 60))
+    if [ "$ahead" -gt 600 ]; then left=$((left * 10 * spent / ahead)); fi
+    printf '[%d of %d, %d min left] ' "$runs" "$all_runs" $(((left + 599) / 600))
 }
 
 # on "SERVER..." MODE OPTION...: the same load on each, one after the other.
@@ -244,6 +246,7 @@ if [ -n "$measure" ]; then
     runs=0 ahead=0 last_cost=0 counting=yes
     series
     all_runs=$runs all_ahead=$((ahead + last_cost))
+    echo "$all_runs runs, about $(((all_ahead + 599) / 600)) minutes on a machine that does nothing else"
     runs=0 ahead=0 last_cost=0 counting='' started="$(date +%s)"
     series
     if [ -n "$quick" ]; then echo "a quick series: the documents are written all the same, but do not quote it" >&2; fi
