@@ -16,6 +16,7 @@ cd "$(dirname "$0")"
 
 rounds=5
 seconds=2
+long=5
 connections=5000
 # Node.js returns in the second second what its collector freed.
 settle=1.5
@@ -24,7 +25,7 @@ quick=
 built=
 while [ $# != 0 ]; do
     case "$1" in
-    --quick) rounds=1 seconds=0.5 settle=0.3 quick=yes ;;
+    --quick) rounds=1 seconds=0.5 long=1 settle=0.3 quick=yes ;;
     --runs) rounds="${2:?--runs takes a number}" && shift ;;
     --built) built=yes ;;
     --report) measure= ;;
@@ -108,6 +109,7 @@ begin() {
     *" kernel "*) cost=90 ;;
     "yes conns "*) cost=35 ;;
     "yes "*) cost=15 ;;
+    *" fanout --rate"*) cost=60 ;;
     *" conns "*--idle*) cost=70 ;;
     *" conns "*) cost=100 ;;
     esac
@@ -147,7 +149,8 @@ headlines() {
     on "$both bun-padded $all" fanout --outstanding 16 "${timed[@]}"
     on "$both bun-padded $all" fanout --outstanding 64 "${timed[@]}"
     on "$both bun-padded $all" fanout --publishers 64 "${timed[@]}"
-    on "$both $all $lossy" fanout --rate 50 "${timed[@]}"
+    # Its figure is a tail: it takes more messages to have one.
+    on "$both $all $lossy" fanout --rate 50 --seconds "$long"
     on "$both bun-padded $all $lossy" echo "${timed[@]}"
     on "$both $all $lossy" connect
 }
@@ -195,7 +198,7 @@ kernel() {
     if [ -n "$counting" ]; then return; fi
     echo "$(progress)round $round: kernel memory"
     before="$(slab)"
-    "$bench" conns --connections "$count" --settle 0 --hold 6 --url 'ws://127.0.0.1:{port}' --spawn "$server" >"$work/kernel.log" 2>&1 &
+    "$bench" conns --connections "$count" --idle --settle 0 --hold 6 --url 'ws://127.0.0.1:{port}' --spawn "$server" >"$work/kernel.log" 2>&1 &
     load=$!
     after="$before"
     # It is largest while the connections are held.
