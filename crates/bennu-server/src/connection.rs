@@ -417,6 +417,7 @@ impl Connection {
             Item::Info { channel, info } if self.joined(channel).is_some() => {
                 self.enqueue(channel, Waiting::Input(Input::Info(info)));
             }
+            Item::Missed { channel } => return self.miss(channel),
             Item::Drain => self.draining = true,
             Item::Close(code) => self.close_with(code),
             stale @ (Item::Reply { .. } | Item::Fastlane { .. } | Item::Out { .. } | Item::Info { .. }) => {

@@ -27,7 +27,7 @@ use crate::transport::Transport;
 use crate::transport::connect::Target;
 use crate::transport::handshake::Handshake;
 use crate::transport::longpoll::{LongPoll, LongPollMount, random_text};
-use crate::transport::shard::Shards;
+use crate::transport::shard::{ShardBounds, ShardStart, Shards};
 
 /// A payload over this many bytes is worth a warning when it is broadcast.
 const DEFAULT_LARGE_BROADCAST: usize = 64 * 1024;
@@ -56,6 +56,7 @@ struct Inner {
     keeps_history: bool,
     rings: Rings,
     shard_count: usize,
+    shard_bounds: ShardBounds,
     shards: Mutex<Option<Arc<Shards>>>,
 }
 
@@ -74,6 +75,7 @@ impl Endpoint {
             revocation_memory: DEFAULT_MEMORY,
             history_budget: 64 << 20,
             shards: None,
+            shard_bounds: ShardBounds { bytes: 64 << 20, broadcasts: 100_000 },
         }
     }
 
@@ -207,7 +209,15 @@ impl Endpoint {
             return Ok(shards.clone());
         }
         // An endpoint may be used in one runtime after another.
-        let shards = Arc::new(Shards::start(self.0.shard_count)?);
+        let shards = Shards::start(
+            self.0.shard_count,
+            ShardStart {
+                pubsub: self.0.pubsub.clone(),
+                bounds: self.0.shard_bounds,
+                lost_total: self.0.metrics.lost_broadcasts.clone(),
+            },
+        )?;
+        let shards = Arc::new(shards);
         *started = Some(shards.clone());
         Ok(shards)
     }
@@ -248,6 +258,7 @@ pub struct EndpointBuilder {
     revocation_memory: Duration,
     history_budget: usize,
     shards: Option<usize>,
+    shard_bounds: ShardBounds,
 }
 
 /// Why an endpoint cannot be built.
@@ -376,6 +387,27 @@ impl EndpointBuilder {
         self
     }
 
+    /// Bytes of broadcasts that may wait in one shard until all of its subscribers got them; 64 MiB by default.
+    ///
+    /// They wait while a handler blocks the shard's thread, or while more is broadcast than the shard can write. What
+    /// finds no room is lost, and counted in `bennu_shard_lost_broadcasts_total`: whoever broadcasts never waits. The channels
+    /// that missed it are told when the shard goes on, as those of a client that reads too slowly: their connections close
+    /// with 1013, or where they have a [policy](crate::Channels::slow_reader) they end with `phx_error`, lossy or not,
+    /// since the newest is what they missed. One broadcast may be larger.
+    #[must_use]
+    pub fn max_shard_backlog(mut self, bytes: usize) -> Self {
+        self.shard_bounds.bytes = bytes;
+        self
+    }
+
+    /// Broadcasts that may wait in one shard, however small they are; 100,000 by default. As with
+    /// [`max_shard_backlog`](Self::max_shard_backlog), the next ones are lost.
+    #[must_use]
+    pub fn max_shard_backlog_broadcasts(mut self, count: usize) -> Self {
+        self.shard_bounds.broadcasts = count;
+        self
+    }
+
     /// Builds the endpoint.
     ///
     /// Metrics go to the recorder that is installed by now; see [`METRICS`](crate::METRICS).
@@ -421,6 +453,7 @@ impl EndpointBuilder {
             keeps_history,
             rings: Rings::new(self.history_budget),
             shard_count: self.shards.unwrap_or_else(cores),
+            shard_bounds: self.shard_bounds,
             shards: Mutex::new(None),
         })))
     }

@@ -476,7 +476,8 @@ impl Waiting {
         match item {
             Item::Fastlane { frame, .. } => Some(Waiting::Frame(frame)),
             Item::Out { delivery, .. } => Some(Waiting::Input(Input::Out(delivery))),
-            Item::Frame(_) | Item::Reply { .. } | Item::Info { .. } | Item::Close(_) | Item::Drain => None,
+            Item::Frame(_) | Item::Reply { .. } | Item::Info { .. } => None,
+            Item::Missed { .. } | Item::Close(_) | Item::Drain => None,
         }
     }
 

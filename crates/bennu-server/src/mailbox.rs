@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::info::Info;
 use crate::joined::discard;
 use crate::mount::Mount;
-use crate::transport::shard::{Audience, Pulled, Seat};
+use crate::transport::shard::{Audience, Missed, Pulled, Seat};
 
 /// How many times the bound of the backlog replays may take: what a client misses that was
 /// disconnected for reading too slowly is a whole backlog, and what came since.
@@ -80,6 +80,8 @@ pub(crate) enum Item {
     Reply { channel: ChannelId, frame: Frame },
     /// An intercepted broadcast.
     Out { channel: ChannelId, delivery: Delivery },
+    /// Some of what was broadcast to a channel was lost.
+    Missed { channel: ChannelId },
     /// Anything else for a channel.
     Info { channel: ChannelId, info: Info },
     /// Handle what has been read, then close with 1012.
@@ -94,7 +96,7 @@ impl Item {
             Item::Fastlane { frame, .. } | Item::Frame(frame) | Item::Reply { frame, .. } => frame.len(),
             Item::Out { delivery, .. } => delivery.size(),
             Item::Info { info, .. } => info.size(),
-            Item::Drain | Item::Close(_) => 0,
+            Item::Missed { .. } | Item::Drain | Item::Close(_) => 0,
         }
     }
 }
@@ -378,7 +380,10 @@ impl Mailbox {
     pub(crate) fn item(&self, subscription: Subscription, delivery: &Delivery) -> Option<Item> {
         let Subscription { channel, route } = subscription;
         let Some(broadcast) = delivery.get::<Broadcast>().filter(|_| route.is_some()) else {
-            return Some(Item::Info { channel, info: Info::delivery(delivery.clone()) });
+            return Some(match delivery.get::<Missed>() {
+                Some(Missed) => Item::Missed { channel },
+                None => Item::Info { channel, info: Info::delivery(delivery.clone()) },
+            });
         };
         let route = route.and_then(|route| self.mount.routes.get(route));
         if route.is_some_and(|route| route.intercept.contains(&broadcast.event())) {

@@ -54,6 +54,7 @@ const DROPPED_FRAMES: &str = "bennu_dropped_frames_total";
 const SLOW_READERS: &str = "bennu_slow_readers_total";
 const DROPPED_BROADCASTS: &str = "bennu_dropped_broadcasts_total";
 const BROADCASTS: &str = "bennu_broadcasts_total";
+const LOST_BROADCASTS: &str = "bennu_shard_lost_broadcasts_total";
 const BACKLOG_BYTES: &str = "bennu_backlog_bytes";
 const BACKLOG_MAX_BYTES: &str = "bennu_backlog_max_bytes";
 
@@ -189,6 +190,13 @@ pub const METRICS: &[Metric] = &[
         telemetry: None,
     },
     Metric {
+        name: LOST_BROADCASTS,
+        kind: MetricKind::Counter,
+        labels: &[],
+        description: "Broadcasts for which a shard had no room, once for each shard: a handler blocked its thread, or it could not keep up. The channels concerned end, or their connections with 1013.",
+        telemetry: None,
+    },
+    Metric {
         name: BACKLOG_BYTES,
         kind: MetricKind::Gauge,
         labels: &[],
@@ -220,6 +228,7 @@ pub(crate) fn describe() {
 /// What concerns no mount.
 pub(crate) struct EndpointMetrics {
     pub(crate) broadcasts: Counter,
+    pub(crate) lost_broadcasts: Counter,
     backlog: Gauge,
     backlog_max: Gauge,
 }
@@ -228,6 +237,7 @@ impl EndpointMetrics {
     pub(crate) fn new() -> Self {
         EndpointMetrics {
             broadcasts: counter!(BROADCASTS),
+            lost_broadcasts: counter!(LOST_BROADCASTS),
             backlog: gauge!(BACKLOG_BYTES),
             backlog_max: gauge!(BACKLOG_MAX_BYTES),
         }

@@ -19,14 +19,22 @@ impl Connection {
         let mut items = items.into_iter();
         while let Some(item) = items.next() {
             let ends = matches!(item, Item::Drain | Item::Close(_));
-            let channel = if let Item::Fastlane { channel, .. } = &item { Some(*channel) } else { None };
+            let channel = if let Item::Fastlane { channel, .. } | Item::Missed { channel } = &item {
+                Some(*channel)
+            } else {
+                None
+            };
+            let has_missed = matches!(item, Item::Missed { .. });
             if (ends || self.make_room()) && self.sort(item) {
                 continue;
             }
             if let Some(channel) = channel {
                 self.with_route(channel, |metrics| metrics.slow_readers.increment(1));
             }
-            self.overflow(items.len() + 1);
+            match has_missed {
+                true => self.end_at_hole(items.len()),
+                false => self.overflow(items.len() + 1),
+            }
             items.for_each(discard);
             return;
         }
@@ -67,6 +75,27 @@ impl Connection {
         let fits = self.outbox.broadcast(broadcast);
         self.report_dropped();
         fits
+    }
+
+    /// A channel's shard has lost some of what was broadcast to it, the newest, so it cannot go on, lossy or not;
+    /// false if the connection has to close for it.
+    pub(super) fn miss(&mut self, channel: ChannelId) -> bool {
+        let Some(route_index) = self.joined(channel).map(|joined| joined.route) else { return true };
+        let mount = self.mount.clone();
+        let policy = mount.routes[usize::from(route_index)].slow_reader.as_ref();
+        let Some(policy) = policy.filter(|policy| !policy.disconnects()) else { return false };
+        self.outbox.lose(channel, route_index, policy);
+        self.report_dropped();
+        true
+    }
+
+    /// Closes behind what came before something was lost; `unsorted` items came after it.
+    fn end_at_hole(&mut self, unsorted: usize) {
+        let connection = self.mailbox.id.owner();
+        tracing::warn!(connection, "broadcasts to the client were lost and it is disconnected");
+        self.transport_metrics().dropped_frames.increment(unsorted as u64);
+        self.close_with(close::TRY_AGAIN_LATER);
+        self.mailbox.close();
     }
 
     /// Whether so much waits that nothing more should be read from the client. What can be dropped is no reason.

@@ -199,8 +199,7 @@ impl Upgrade {
         let tcp = tcp.into_std()?;
         let endpoint = connection.endpoint().clone();
         let early = early.into();
-        endpoint.shards()?.admit(Arrival { tcp, early, connection, decoder, place });
-        Ok(())
+        endpoint.shards()?.admit(Arrival { tcp, early, connection, decoder, place })
     }
 }
 

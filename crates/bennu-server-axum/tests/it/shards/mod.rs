@@ -1,6 +1,8 @@
 //! Connections on shards, over real sockets.
 
+mod bounds;
 mod crowd;
+mod deaths;
 mod ends;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ struct Stage {
     opened: AtomicBool,
     /// Blocks a handler for as long as a test holds it.
     door: tokio::sync::Mutex<()>,
+    /// Told when a handler is about to.
+    blocking: tokio::sync::Notify,
 }
 
 struct Room;
@@ -83,6 +87,7 @@ impl Channel for Room {
                 Handled::ok()
             }
             "block" => {
+                stage.blocking.notify_one();
                 drop(stage.door.blocking_lock());
                 Handled::ok()
             }

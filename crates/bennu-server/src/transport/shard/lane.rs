@@ -91,6 +91,13 @@ impl Counts {
     }
 }
 
+impl TopicLane {
+    /// These broadcasts wait for nobody any more.
+    pub(super) fn landed<'a>(&self, landed: impl IntoIterator<Item = &'a Pending>) {
+        self.queue.landed(landed);
+    }
+}
+
 impl Subscriber for TopicLane {
     /// Runs on the broadcaster's thread, so that its encoding error is the broadcaster's.
     fn deliver(&self, id: SubscriberId, delivery: &Delivery, from: Option<SubscriberId>) {
@@ -102,8 +109,7 @@ impl Subscriber for TopicLane {
                 }
             }
         }
-        let pending = |number| Pending { number, delivery: delivery.clone(), from };
-        self.queue.deliver(TopicKey::from_token(id.token), pending);
+        self.queue.deliver(TopicKey::from_token(id.token), delivery, from);
     }
 
     fn count(&self, id: SubscriberId) -> usize {

@@ -7,15 +7,17 @@ mod run;
 mod stream;
 mod subs;
 mod topics;
+mod watch;
 
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bennu_protocol::Topic;
 use bennu_protocol::websocket::Decoder;
 use bennu_pubsub::PubSub;
+use metrics::Counter;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +25,7 @@ use tokio::task::AbortHandle;
 
 pub(crate) use batch::{Run, Sent};
 pub(crate) use lane::Audience;
+pub(crate) use queue::{Missed, ShardBounds};
 pub(crate) use stream::ShardStream;
 pub(crate) use topics::Pulled;
 
@@ -33,9 +36,32 @@ use topics::{Key, Topics};
 
 /// All shards of an endpoint. They end with the runtime that was current when they were started, or with this.
 pub(crate) struct Shards {
-    all: Vec<Arc<Shard>>,
+    crew: Arc<Crew>,
     /// Ends the shards when the runtime drops it.
-    watch: Option<AbortHandle>,
+    watch: AbortHandle,
+}
+
+/// What a shard is started with.
+#[derive(Clone)]
+pub(crate) struct ShardStart {
+    pub(crate) pubsub: PubSub,
+    pub(crate) bounds: ShardBounds,
+    /// Counts broadcasts that were lost.
+    pub(crate) lost_total: Counter,
+}
+
+/// The shards that run, and how another is started.
+struct Crew {
+    start: ShardStart,
+    runtime: Handle,
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    all: Vec<Arc<Shard>>,
+    /// Whether there will be no others.
+    has_ended: bool,
 }
 
 /// What a shard shares with other threads.
@@ -44,6 +70,10 @@ pub(crate) struct Shard {
     topics: Mutex<Topics>,
     /// Whether anything waits in the topics.
     is_dirty: AtomicBool,
+    /// How often its thread has looked after its sockets.
+    turns: AtomicU64,
+    /// The connection that was run last.
+    running: AtomicU64,
 }
 
 /// A connection's place in its shard.
@@ -69,70 +99,121 @@ impl Shards {
     /// # Errors
     ///
     /// When the system has no more threads or files.
-    pub(crate) fn start(count: usize) -> io::Result<Self> {
+    pub(crate) fn start(count: usize, start: ShardStart) -> io::Result<Self> {
         let runtime = Handle::current();
-        let mut shards = Shards { all: Vec::with_capacity(count), watch: None };
-        for number in 0..count {
-            let poll = mio::Poll::new()?;
-            let queue = Queue::new(mio::Waker::new(poll.registry(), run::WAKER)?);
-            let shard = Arc::new(Shard { queue, topics: Mutex::default(), is_dirty: AtomicBool::new(false) });
-            shards.all.push(shard.clone());
-            let runner = Runner::new(poll, shard.clone());
-            let entered = runtime.clone();
-            let thread = std::thread::Builder::new().name(format!("bennu-shard-{number}"));
-            thread.spawn(move || {
-                // Handlers find the application's timers, tasks and pools.
-                let _entered = entered.enter();
-                // Nobody is let in any more if it panics.
-                let _end = StopOnDrop(vec![shard]);
-                runner.run();
-            })?;
-        }
+        let crew = Arc::new(Crew { start, runtime: runtime.clone(), members: Mutex::default() });
         // A shard cannot outlive the runtime that its handlers need.
-        let end = StopOnDrop(shards.all.clone());
-        let watch = runtime.spawn(async move {
-            let _end = end;
-            std::future::pending::<()>().await;
-        });
-        shards.watch = Some(watch.abort_handle());
-        Ok(shards)
+        let end = EndOnDrop(crew.clone());
+        for number in 0..count {
+            let shard = crew.start_one(number)?;
+            crew.members.lock().all.push(shard);
+        }
+        let watch = runtime.spawn(async move { watch::watch(&end.0).await });
+        Ok(Shards { crew, watch: watch.abort_handle() })
     }
 
     /// Whether they take connections: not after their runtime has ended.
     pub(crate) fn are_running(&self) -> bool {
-        self.all.iter().all(|shard| !shard.queue.stops())
+        !self.crew.members.lock().has_ended
     }
 
-    /// Gives a connection to the shard that has the fewest.
-    pub(crate) fn admit(&self, arrival: Arrival) {
-        let shard = self.all.iter().min_by_key(|shard| shard.queue.connections());
-        shard.expect("there is at least one shard").queue.arrive(arrival);
+    /// Gives a connection to the shard that has the fewest. One that died is replaced before.
+    ///
+    /// # Errors
+    ///
+    /// When there is no shard, and none can be started.
+    pub(crate) fn admit(&self, arrival: Arrival) -> io::Result<()> {
+        self.crew.least()?.queue.arrive(arrival);
+        Ok(())
     }
 }
 
 impl Drop for Shards {
     fn drop(&mut self) {
-        self.all.iter().for_each(|shard| shard.queue.stop());
+        self.crew.end();
         // Else it would keep their memory and their wakers' files as long as the runtime lives.
-        self.watch.iter().for_each(AbortHandle::abort);
+        self.watch.abort();
+    }
+}
+
+impl Crew {
+    fn start_one(&self, number: usize) -> io::Result<Arc<Shard>> {
+        let ShardStart { pubsub, bounds, lost_total } = self.start.clone();
+        let poll = mio::Poll::new()?;
+        let queue = Queue::new(mio::Waker::new(poll.registry(), run::WAKER)?, bounds, lost_total);
+        let shard = Arc::new(Shard::new(queue));
+        let runner = Runner::new(poll, shard.clone(), pubsub);
+        let entered = self.runtime.clone();
+        let thread = std::thread::Builder::new().name(format!("bennu-shard-{number}"));
+        thread.spawn(move || {
+            // Handlers find the application's timers, tasks and pools.
+            let _entered = entered.enter();
+            runner.run();
+        })?;
+        Ok(shard)
+    }
+
+    fn least(&self) -> io::Result<Arc<Shard>> {
+        let replaced = self.replace_dead();
+        let members = self.members.lock();
+        let running = members.all.iter().filter(|shard| !shard.queue.stops());
+        let least = running.min_by_key(|shard| shard.queue.connections()).cloned();
+        drop(members);
+        match (least, replaced) {
+            (Some(shard), replaced) => {
+                if let Err(error) = replaced {
+                    tracing::error!(%error, "a shard that died cannot be replaced yet");
+                }
+                Ok(shard)
+            }
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Err(io::Error::other("the shards have ended")),
+        }
+    }
+
+    fn replace_dead(&self) -> io::Result<()> {
+        let mut members = self.members.lock();
+        let Members { all, has_ended: false } = &mut *members else { return Ok(()) };
+        for (number, shard) in all.iter_mut().enumerate() {
+            if shard.queue.stops() {
+                *shard = self.start_one(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self) {
+        let mut members = self.members.lock();
+        members.has_ended = true;
+        members.all.iter().for_each(|shard| shard.queue.stop());
+    }
+}
+
+struct EndOnDrop(Arc<Crew>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
 impl Shard {
+    fn new(queue: Arc<Queue>) -> Self {
+        Shard {
+            queue,
+            topics: Mutex::default(),
+            is_dirty: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+            running: AtomicU64::new(0),
+        }
+    }
+
     /// The topics, with all that was broadcast until now.
     fn absorbed(&self) -> MutexGuard<'_, Topics> {
         let mut topics = self.topics.lock();
         topics.absorb(&self.queue);
         self.is_dirty.store(topics.is_dirty(), Ordering::Relaxed);
         topics
-    }
-}
-
-struct StopOnDrop(Vec<Arc<Shard>>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.iter().for_each(|shard| shard.queue.stop());
     }
 }
 
@@ -186,8 +267,13 @@ mod tests {
 
     #[tokio::test]
     async fn shards_that_are_dropped_leave_nothing_in_the_runtime() {
-        let shards = Shards::start(2).unwrap();
-        let one = Arc::downgrade(&shards.all[0]);
+        let start = ShardStart {
+            pubsub: PubSub::local(),
+            bounds: ShardBounds { bytes: 1 << 20, broadcasts: 1_000 },
+            lost_total: Counter::noop(),
+        };
+        let shards = Shards::start(2, start).unwrap();
+        let one = Arc::downgrade(&shards.crew.members.lock().all[0]);
         drop(shards);
         let gone = async {
             while one.strong_count() > 0 {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use bennu_pubsub::PubSub;
 use futures_util::future::BoxFuture;
 use mio::{Events, Interest, Token};
 use slab::Slab;
@@ -41,6 +42,7 @@ pub(super) struct Runner {
     /// When the next connection's deadline may be.
     next_deadline: Option<Instant>,
     stops: bool,
+    pubsub: PubSub,
 }
 
 struct Slot {
@@ -57,7 +59,7 @@ enum State {
 }
 
 impl Runner {
-    pub(super) fn new(poll: mio::Poll, shard: Arc<Shard>) -> Self {
+    pub(super) fn new(poll: mio::Poll, shard: Arc<Shard>, pubsub: PubSub) -> Self {
         Runner {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -66,34 +68,61 @@ impl Runner {
             subs: Vec::new(),
             next_deadline: None,
             stops: false,
+            pubsub,
         }
     }
 
-    /// Runs until the shard is stopped, then drops what it has.
+    /// Runs until the shard is stopped, then drops what it has. A panic that nobody else caught, which is an error of
+    /// this crate, or a poll that fails ends this shard alone; the next connection has it replaced.
     pub(super) fn run(mut self) {
+        match guarded(|| self.run_until_stopped()) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a shard cannot wait for its sockets, and closes all its connections");
+            }
+            Err(panic) => tracing::error!(%panic, "a shard panicked, and closes all its connections"),
+        }
+        // Nobody is let in any more.
+        self.shard.queue.stop();
+        if let Err(panic) = guarded(|| self.close()) {
+            tracing::error!(%panic, "closing the connections of a shard panicked");
+        }
+    }
+
+    fn run_until_stopped(&mut self) -> io::Result<()> {
         while !self.stops {
             let timeout = match self.shard.queue.may_sleep() {
                 true if self.shard.topics.lock().is_dirty() => Some(Duration::ZERO),
                 true => self.next_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
                 false => Some(Duration::ZERO),
             };
-            self.look(timeout);
+            self.look(timeout)?;
             self.serve_queue();
-            self.fly();
+            self.fly()?;
             self.serve_deadlines();
         }
+        Ok(())
+    }
+
+    fn close(&mut self) {
         let keys: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.remove(key as Key));
         self.shard.queue.take().arrivals.into_iter().for_each(discard);
+        // What is left of them if they could not end in good order.
+        let topics = std::mem::take(&mut *self.shard.topics.lock());
+        topics.close_all(&self.pubsub);
+        discard(topics);
+        self.shard.queue.take_deliveries().into_iter().for_each(discard);
     }
 
     /// Takes readiness from the kernel, and runs who is ready.
-    fn look(&mut self, timeout: Option<Duration>) {
-        if let Err(error) = self.poll.poll(&mut self.events, timeout) {
-            if error.kind() != io::ErrorKind::Interrupted {
-                tracing::error!(%error, "a shard cannot wait for its sockets");
-            }
-            return;
+    fn look(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        // Only this thread writes it.
+        let turns = self.shard.turns.load(Ordering::Relaxed);
+        self.shard.turns.store(turns.wrapping_add(1), Ordering::Relaxed);
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled?,
         }
         self.shard.queue.woke();
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -106,6 +135,7 @@ impl Runner {
             self.run_slot(event.token().0 as Key, &mut []);
         }
         self.events = events;
+        Ok(())
     }
 
     /// Lets arrivals in, and runs who was woken.
@@ -147,6 +177,7 @@ impl Runner {
     fn run_with(&mut self, key: Key, run: impl FnOnce(&mut Slot, &mut Context<'_>) -> Poll<()>) {
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
         slot.mailbox.begin_turn();
+        self.shard.running.store(slot.mailbox.id.owner(), Ordering::Relaxed);
         let waker = Waker::from(slot.mailbox.clone());
         let polled = guarded(|| run(slot, &mut Context::from_waker(&waker)));
         let is_over = polled.map_or_else(
@@ -180,20 +211,21 @@ impl Runner {
     }
 
     /// Gives what was broadcast to all subscribers.
-    fn fly(&mut self) {
+    fn fly(&mut self) -> io::Result<()> {
         let mut left = self.shard.absorbed().dirty_count();
         let mut visited = 0;
         while left > 0 {
             let Some(flight) = self.shard.topics.lock().take_off() else { break };
-            self.fly_to_all(&flight, &mut visited);
+            self.fly_to_all(&flight, &mut visited)?;
             let landed = self.shard.topics.lock().land(&flight);
             landed.into_iter().for_each(discard);
             left -= 1;
         }
         self.shard.is_dirty.store(self.shard.topics.lock().is_dirty(), Ordering::Relaxed);
+        Ok(())
     }
 
-    fn fly_to_all(&mut self, flight: &Flight, visited: &mut usize) {
+    fn fly_to_all(&mut self, flight: &Flight, visited: &mut usize) -> io::Result<()> {
         let mut batch = Batch::new(&flight.frames);
         let mut subs = std::mem::take(&mut self.subs);
         loop {
@@ -210,13 +242,14 @@ impl Runner {
             *visited += subs.len();
             if *visited >= SLICE {
                 *visited = 0;
-                self.look(Some(Duration::ZERO));
+                self.look(Some(Duration::ZERO))?;
                 self.serve_woken();
             }
         }
         batch.record();
         subs.clear();
         self.subs = subs;
+        Ok(())
     }
 
     fn serve_woken(&mut self) {

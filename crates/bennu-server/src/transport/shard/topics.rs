@@ -11,7 +11,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::lane::{Audience, Lanes};
-use super::queue::Queue;
+use super::queue::{Missed, Queue};
 use super::subs::{Sub, Subs};
 
 /// A connection's place in its shard's table.
@@ -42,7 +42,7 @@ pub(super) struct Topics {
 type Places = SmallVec<[(u32, u32); 2]>;
 
 /// A topic's place in its shard's table, and which of those that had it this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TopicKey {
     pub(super) index: u32,
     generation: u32,
@@ -275,7 +275,8 @@ impl Topics {
         }
         if entry.waiting != NOTHING {
             self.dirty.retain(|dirty| *dirty != index);
-            self.waiting.remove(entry.waiting as usize);
+            let waiting = self.waiting.remove(entry.waiting as usize);
+            self.lanes.get(entry.lane).landed(&waiting.pending);
         }
         if self.entries.is_empty() {
             let (owner, opened) = (self.owner, self.opened);
@@ -283,11 +284,22 @@ impl Topics {
         }
     }
 
+    /// Ends all subscriptions at once: the shard is no more.
+    pub(super) fn close_all(&self, pubsub: &PubSub) {
+        for (index, entry) in &self.entries {
+            let token = entry.key(index as u32).to_token();
+            pubsub.remove_subscriber(&entry.topic, self.owner.with_token(token));
+        }
+    }
+
     /// Takes over what was broadcast to the shard since the last time.
     pub(super) fn absorb(&mut self, queue: &Queue) {
         for (topic, pending) in queue.take_deliveries() {
             // The place may be another topic's by now.
-            let Some(entry) = Self::entry(&mut self.entries, topic) else { continue };
+            let Some(entry) = Self::entry(&mut self.entries, topic) else {
+                queue.landed([&pending]);
+                continue;
+            };
             if entry.waiting == NOTHING {
                 // There are no more of these than topics.
                 entry.waiting = self.waiting.insert(Waiting::default()) as u32;
@@ -327,7 +339,8 @@ impl Topics {
         let mut bytes = 0;
         let fits = |pending: &&Pending| {
             let is_first = bytes == 0;
-            bytes += pending.size();
+            // What was lost cannot be in a run with others, which would then be taken one by one.
+            bytes += if pending.has_missed() { MAX_FLIGHT } else { pending.size() };
             is_first || bytes <= MAX_FLIGHT
         };
         let frames: Vec<Pending> = waiting.pending.iter().take_while(fits).cloned().collect();
@@ -386,6 +399,7 @@ impl Topics {
         let Some(entry) = Self::entry(&mut self.entries, flight.topic) else { return VecDeque::new() };
         let waiting = &mut self.waiting[entry.waiting as usize];
         let done = flight.end.wrapping_sub(entry.base) as usize;
+        self.lanes.get(entry.lane).landed(waiting.pending.iter().take(done));
         entry.base = flight.end;
         // It has been the first since it took off.
         self.dirty.pop_front();
@@ -448,8 +462,19 @@ impl Pending {
         self.from.is_some_and(|from| from.token == token && from.owner() == owner)
     }
 
-    fn size(&self) -> usize {
-        self.delivery.get::<bennu_protocol::Broadcast>().map_or(0, |broadcast| broadcast.payload().len()) + 64
+    /// Whether it stands for what was lost.
+    pub(super) fn has_missed(&self) -> bool {
+        self.delivery.get::<Missed>().is_some()
+    }
+
+    pub(super) fn size(&self) -> usize {
+        Self::size_of(&self.delivery)
+    }
+
+    /// Bytes that a delivery counts for.
+    pub(super) fn size_of(delivery: &Delivery) -> usize {
+        let broadcast = delivery.get::<bennu_protocol::Broadcast>();
+        broadcast.map_or_else(|| delivery.size(), |broadcast| broadcast.payload().len()) + 64
     }
 }
 

@@ -6,6 +6,7 @@ use bennu_protocol::{Broadcast, Encoding, Payload, Serializer};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
+use super::super::queue::ShardBounds;
 use super::*;
 use crate::config::SocketOptions;
 use crate::endpoint::mount;
@@ -18,6 +19,8 @@ const SUBS: usize = 2;
 
 /// So few of these fit into one flight that flights end early.
 static LARGE: [u8; 50_000] = [b' '; 50_000];
+
+const ROOMY: ShardBounds = ShardBounds { bytes: usize::MAX, broadcasts: usize::MAX };
 
 type Id = (usize, usize, usize);
 
@@ -90,11 +93,15 @@ fn token((_, topic, sub): Id) -> u64 {
 
 impl World {
     fn new() -> Self {
+        World::bounded(ROOMY)
+    }
+
+    fn bounded(bounds: ShardBounds) -> Self {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
         World {
             topics: Topics::default(),
-            queue: Queue::new(waker),
+            queue: Queue::new(waker, bounds, metrics::Counter::noop()),
             pubsub: PubSub::local(),
             owners: std::array::from_fn(|_| SubscriberId::unique()),
             flight: None,
@@ -277,6 +284,8 @@ impl World {
         (0..KEYS).try_for_each(|key| self.act(&Act::Replace(key)))?;
         prop_assert!(self.topics.names.is_empty() && self.topics.entries.is_empty());
         prop_assert!(self.topics.dirty.is_empty() && self.topics.waiting.is_empty());
+        self.topics.absorb(&self.queue);
+        prop_assert_eq!(self.queue.backlog(), (0, 0));
         prop_assert!(self.topics.places.iter().all(SmallVec::is_empty));
         prop_assert!((0..TOPICS).all(|topic| self.pubsub.subscriber_count(name(topic)) == 0));
         Ok(())
@@ -354,4 +363,54 @@ fn frames_are_built_by_the_broadcaster_for_all_who_joined_that_topic_and_no_othe
         topics.unsubscribe(&pubsub, &name(topic), (key, 0), 0);
     }
     assert_eq!([0, 1, 2].map(|topic| pubsub.subscriber_count(name(topic))), [0, 0, 0]);
+}
+
+/// What a connection finds: numbers, or `None` where something was lost.
+fn pulled(world: &mut World) -> Vec<Option<u64>> {
+    world.topics.absorb(&world.queue);
+    let pulled = world.topics.pull(0, 0);
+    pulled.iter().map(|one| one.delivery.get::<Broadcast>().map(|_| one.number)).collect()
+}
+
+#[test]
+fn what_finds_no_room_is_lost_and_leaves_one_mark_in_its_topic() {
+    for (name, bounds, is_large) in [
+        ("by number", ShardBounds { bytes: usize::MAX, broadcasts: 3 }, false),
+        ("by size", ShardBounds { bytes: 3 * (LARGE.len() + 64), broadcasts: usize::MAX }, true),
+    ] {
+        let mut world = World::bounded(bounds);
+        (0..2).for_each(|topic| world.subscribe((0, topic, 0)));
+        (0..5).for_each(|_| world.broadcast(0, None, is_large));
+        // A small one has room in the second case, but not behind what was lost.
+        world.broadcast(0, None, false);
+        assert_eq!((world.queue.lost(), world.queue.backlog().0), (3, 4), "{name}");
+        assert_eq!(pulled(&mut world), [Some(0), Some(1), Some(2), None], "{name}");
+        world.broadcast(0, None, is_large);
+        assert_eq!(pulled(&mut world), [None], "{name}: nothing has landed");
+        while let Some(flight) = world.topics.take_off() {
+            world.topics.land(&flight);
+        }
+        assert_eq!(world.queue.backlog(), (0, 0), "{name}");
+        (0..2).for_each(|topic| world.broadcast(topic, None, is_large));
+        assert_eq!(pulled(&mut world), [Some(5), Some(6)], "{name}");
+        assert_eq!(world.queue.lost(), 4, "{name}");
+    }
+}
+
+#[test]
+fn what_was_lost_flies_alone_behind_what_came_before() {
+    let mut world = World::bounded(ShardBounds { bytes: usize::MAX, broadcasts: 2 });
+    world.subscribe((0, 0, 0));
+    (0..3).for_each(|_| world.broadcast(0, None, false));
+    world.topics.absorb(&world.queue);
+    let mut flights = Vec::new();
+    while let Some(flight) = world.topics.take_off() {
+        flights.push(flight.frames.iter().map(Pending::has_missed).collect::<Vec<_>>());
+        world.topics.land(&flight);
+        if flights.len() == 1 {
+            world.broadcast(0, None, false);
+            world.topics.absorb(&world.queue);
+        }
+    }
+    assert_eq!(flights, [vec![false, false], vec![true], vec![false]]);
 }

@@ -1,0 +1,119 @@
+//! What waits in a shard that does not get on.
+
+use std::sync::Arc;
+
+use bennu_pubsub::PubSub;
+use bennu_server::{AllowAnonymous, Channels, DrainOptions, Endpoint, SlowReader, SocketOptions};
+use bennu_server_axum::ServerLimits;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use serde_json::{Value, json};
+
+use super::{Room, Stage};
+use crate::peer::{PATIENCE, Peer};
+use crate::running::Running;
+
+/// Broadcasts that may wait in the shard.
+const ROOM: u64 = 10;
+
+/// `room:*`, and `cursors:*` of which messages may be missed.
+async fn start() -> (Running, Arc<Stage>, Snapshotter) {
+    let stage = Arc::new(Stage::default());
+    let channels = Channels::new()
+        .channel_with::<Room>("room:*", stage.clone())
+        .channel_with::<Room>("cursors:*", stage.clone())
+        .slow_reader(SlowReader::drop_oldest().lossy());
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let endpoint = metrics::with_local_recorder(&recorder, || {
+        Endpoint::builder(PubSub::local())
+            .socket("/socket", AllowAnonymous, channels, SocketOptions::default())
+            .shards(1)
+            .max_shard_backlog_broadcasts(ROOM as usize)
+            .build()
+            .unwrap()
+    });
+    let server = Running::serve(endpoint, ServerLimits::default(), DrainOptions::default()).await;
+    (server, stage, snapshotter)
+}
+
+/// What a counter has counted since the last time.
+fn counted(snapshotter: &Snapshotter, name: &str) -> u64 {
+    let counters = snapshotter.snapshot().into_vec().into_iter().filter(|(key, ..)| key.key().name() == name);
+    let count = |value| if let DebugValue::Counter(count) = value { count } else { 0 };
+    counters.map(|(_, _, _, value)| count(value)).sum()
+}
+
+async fn recv(peer: &mut Peer) -> Value {
+    tokio::time::timeout(PATIENCE, peer.recv()).await.expect("nothing came")
+}
+
+#[tokio::test]
+async fn a_blocked_shard_takes_what_has_room_and_tells_who_missed_the_rest() {
+    let (server, stage, snapshotter) = start().await;
+    let mut blocking = Peer::joined(server.address, "room:blocked").await;
+    let mut missing = Peer::joined(server.address, "room:a").await;
+    let mut lossy = Peer::joined(server.address, "cursors:a").await;
+    lossy.join("room:b").await;
+    let door = stage.door.lock().await;
+    blocking.tell("room:blocked", "block").await;
+    stage.blocking.notified().await;
+    for number in 0..3 * ROOM {
+        server.endpoint.broadcast("room:a", "said", json!({ "number": number })).unwrap();
+        server.endpoint.broadcast("cursors:a", "moved", json!({ "number": number })).unwrap();
+    }
+    assert_eq!(counted(&snapshotter, "bennu_shard_lost_broadcasts_total"), 5 * ROOM);
+    drop(door);
+    // Nobody else hears of it.
+    assert_eq!(recv(&mut blocking).await[4]["status"], "ok");
+    blocking.expect_echo("room:blocked").await;
+    // What had room arrives, and nothing that came after what had none.
+    for number in 0..ROOM / 2 {
+        assert_eq!(recv(&mut missing).await[4], json!({ "number": number }));
+    }
+    assert_eq!(missing.closed().await, 1013);
+    // What waits of a channel that ends need not arrive.
+    let mut moved = 0;
+    let told = loop {
+        let message = recv(&mut lossy).await;
+        if message[3] != "moved" {
+            break message;
+        }
+        assert_eq!(message[4], json!({ "number": moved }));
+        moved += 1;
+    };
+    assert!(moved <= ROOM / 2, "{moved}");
+    assert_eq!((&told[2], &told[3]), (&json!("cursors:a"), &json!("phx_error")));
+    lossy.expect_echo("room:b").await;
+    // And whoever joins again gets what comes then.
+    lossy.join("cursors:a").await;
+    server.endpoint.broadcast("cursors:a", "moved", json!({})).unwrap();
+    assert_eq!(lossy.event().await, "moved");
+    assert_eq!(counted(&snapshotter, "bennu_slow_readers_total"), 2);
+}
+
+#[tokio::test]
+async fn a_channel_that_waits_and_has_missed_something_gets_nothing_that_came_after_it() {
+    let (server, stage, _) = start().await;
+    let mut blocking = Peer::joined(server.address, "room:blocked").await;
+    let mut lossy = Peer::joined(server.address, "cursors:a").await;
+    lossy.tell("cursors:a", "broadcast once polled").await;
+    // Answered behind it, so it waits.
+    lossy.join("cursors:b").await;
+    let door = stage.door.lock().await;
+    blocking.tell("room:blocked", "block").await;
+    stage.blocking.notified().await;
+    for number in 0..2 * ROOM {
+        server.endpoint.broadcast("cursors:a", "moved", json!({ "number": number })).unwrap();
+    }
+    drop(door);
+    assert_eq!(recv(&mut blocking).await[4]["status"], "ok");
+    for number in 0..ROOM {
+        assert_eq!(recv(&mut lossy).await[4], json!({ "number": number }));
+    }
+    server.endpoint.broadcast("cursors:a", "moved", json!({ "number": "too late" })).unwrap();
+    lossy.expect_echo("cursors:b").await;
+    stage.opened.store(true, std::sync::atomic::Ordering::SeqCst);
+    // The handler that waits has the rest of the connection run.
+    lossy.tell("cursors:b", "echo").await;
+    assert_eq!([lossy.event().await, lossy.event().await], ["phx_error", "phx_reply"]);
+}
