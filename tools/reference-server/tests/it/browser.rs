@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::npm_clients::{CLIENTS, packages};
-use crate::server::{TMP, clients};
+use crate::server::{TMP, UNTIL_STDIN_ENDS, clients};
 
 /// What the page sends as text: an echo and ten broadcasts of 64 KB each, and 50 KB of bytes. It hears the same.
 const CONTENT: u64 = 11 * 64_000 + 50_000;
@@ -28,7 +28,9 @@ async fn phoenix_1_8_16_speaks_compressed_in_a_browser() {
     let (page, mut outcomes) = page().await;
     let _browser = Browser::open(&format!("http://{page}/?{relay}"));
     let outcome = tokio::time::timeout(PATIENCE, outcomes.recv()).await;
-    let outcome = outcome.expect("the browser runs the page; see its log").expect("the page is served");
+    let outcome = outcome
+        .unwrap_or_else(|_| panic!("Chromium did not run the page; see its log in {TMP}"))
+        .expect("the page is served");
     assert_eq!(outcome["error"], Value::Null);
     let extensions = outcome["extensions"].as_str().expect("text");
     assert!(extensions.starts_with("permessage-deflate"), "agreed on {extensions:?}");
@@ -88,7 +90,7 @@ fn script(path: &Path) -> axum::routing::MethodRouter {
 /// A headless browser with a profile of its own; dropping it ends it.
 #[derive(Debug)]
 struct Browser {
-    process: Child,
+    guard: Child,
     profile: PathBuf,
 }
 
@@ -96,7 +98,8 @@ impl Browser {
     fn open(url: &str) -> Browser {
         let profile = Path::new(TMP).join(format!("chromium-{}", std::process::id()));
         let log = std::fs::File::create(Path::new(TMP).join("chromium.log")).expect("the folder is ours");
-        let process = Command::new("chromium")
+        let guard = Command::new("sh")
+            .args(["-c", UNTIL_STDIN_ENDS, "sh", "chromium"])
             // Root has no sandbox, and containers have a small /dev/shm.
             .args([
                 "--headless",
@@ -108,20 +111,20 @@ impl Browser {
             .args(["--disable-background-networking", "--disable-component-update"])
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg(url)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("chromium is needed to test in a browser: {error}"));
-        Browser { process, profile }
+            .expect("sh starts");
+        Browser { guard, profile }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It may have ended by itself; its profile is in the build's own folder in any case.
-        let _gone_already = self.process.kill();
-        let _status_does_not_matter = self.process.wait();
+        drop(self.guard.stdin.take());
+        self.guard.wait().expect("the guard is our child");
+        // Its other processes may still write: it is in the build's own folder in any case.
         let _left_behind = std::fs::remove_dir_all(&self.profile);
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_reference-server");
 /// named there. The other end of that pipe is ours, so the kernel closes it
 /// however the test process ends, and a server never outlives its tests. Standard
 /// output is the program's alone, and ends with it.
-const UNTIL_STDIN_ENDS: &str = r#""$@" </dev/null & server=$!; exec >&-
+pub(crate) const UNTIL_STDIN_ENDS: &str = r#""$@" </dev/null & server=$!; exec >&-
 while read -r signal; do kill -"$signal" $server; done; kill -KILL $server; wait $server"#;
 
 /// A running server; dropping it ends it.
