@@ -143,16 +143,35 @@ lossy="actix-phoenix-channel"
 
 headlines() {
     local timed=(--seconds "$seconds") all="$variants $plain $topics"
+    resting "$both"
     on "$both $all $lossy" conns --connections "$connections" --settle "$settle"
     on "bennu $variants $topics $lossy" conns --connections 2000 --joins 11 --idle --settle "$settle"
+    crowded "$both"
     on "$both bun-padded $all $lossy" fanout "${timed[@]}"
     on "$both bun-padded $all" fanout --outstanding 16 "${timed[@]}"
     on "$both bun-padded $all" fanout --outstanding 64 "${timed[@]}"
     on "$both bun-padded $all" fanout --publishers 64 "${timed[@]}"
     # Its figure is a tail: it takes more messages to have one.
     on "$both $all $lossy" fanout --rate 50 --seconds "$long"
+    joined bennu
     on "$both bun-padded $all $lossy" echo "${timed[@]}"
     on "$both $all $lossy" connect
+}
+
+# Costs as work grows: the other sizes of three headlines, each next to its own.
+resting() {
+    local count
+    for count in 15000 1000; do on "$1" conns --connections "$count" --idle --settle "$settle"; done
+}
+
+crowded() {
+    local count
+    for count in 15000 5000; do on "$1" fanout --subscribers "$count" --seconds "$seconds"; done
+}
+
+joined() {
+    local count
+    for count in 100 10; do on "$1" echo --joins "$count" --seconds "$seconds"; done
 }
 
 # Two shards for the server and one that cannot have two, both with the client on the same two cores, since there are no others.
@@ -161,20 +180,6 @@ two_cores() {
     on "$servers" fanout "${timed[@]}"
     on "$servers" fanout --publishers 64 "${timed[@]}"
     on "$servers" echo "${timed[@]}"
-}
-
-# growth "SERVER..." "SERVER...": costs as work grows; the second have channels.
-growth() {
-    local timed=(--seconds "$seconds") count
-    for count in 1000 15000; do
-        on "$1" conns --connections "$count" --idle --settle "$settle"
-    done
-    for count in 5000 15000; do
-        on "$1" fanout --subscribers "$count" "${timed[@]}"
-    done
-    for count in 10 100; do
-        on "$2" echo --joins "$count" "${timed[@]}"
-    done
 }
 
 outstanding() {
@@ -226,9 +231,10 @@ series() {
     for round in $(seq "$rounds"); do
         headlines
         two_cores
-        growth "$both" bennu
         if [ $((round % 2)) = 1 ]; then
-            growth "$plain" "$lossy"
+            resting "$plain"
+            crowded "$plain"
+            joined "$lossy"
             outstanding
             others
             kernel
