@@ -1,4 +1,4 @@
-//! A drain while all clients push: whoever was answered had their effect, and the other way round.
+//! A drain while all clients push, on two shards: whoever was answered had their effect, and the other way round.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -100,6 +100,7 @@ async fn pushes_during_a_drain_have_their_effect_exactly_if_they_are_answered() 
     let channels = Channels::new().channel::<Counting>("room:*");
     let endpoint = Endpoint::builder(PubSub::local())
         .socket("/socket", CountingSocket(effects.clone()), channels, SocketOptions::default())
+        .shards(2)
         .build()
         .unwrap();
     let drain =

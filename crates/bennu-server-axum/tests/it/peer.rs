@@ -72,9 +72,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self
     }
 
-    pub(crate) async fn join(&mut self, topic: &str) {
+    /// Joins, and returns the response.
+    pub(crate) async fn join(&mut self, topic: &str) -> Value {
         self.send(json!(["1", "1", topic, "phx_join", {}])).await;
-        assert_eq!(self.recv().await[3], "phx_reply");
+        let reply = self.recv().await;
+        assert_eq!(reply[3], "phx_reply");
+        reply[4]["response"].clone()
     }
 
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {

@@ -8,7 +8,7 @@ use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
     AllowAnonymous, Channel, ChannelError, Channels, Context, DrainOptions, Endpoint, Handled, HandlerResult,
-    Info, JoinRefusal, JoinRequest, Joined, SocketOptions,
+    History, Info, JoinRefusal, JoinRequest, Joined, SocketOptions,
 };
 use bennu_server_axum::ServerLimits;
 use serde_json::{Value, json};
@@ -31,7 +31,8 @@ const PLAIN: usize = 0;
 const FROM: usize = 1;
 const OTHER_THREAD: usize = 2;
 
-struct Room;
+/// One topic is kept and has no `handle_out`, behind which broadcasts of such a topic wait.
+struct Room<const KEPT: bool>;
 
 fn topic(number: usize) -> String {
     format!("room:{}", number % TOPICS)
@@ -41,10 +42,10 @@ fn how(number: usize) -> usize {
     number / TOPICS % 3
 }
 
-impl Channel for Room {
+impl<const KEPT: bool> Channel for Room<KEPT> {
     type Assigns = ();
 
-    const INTERCEPT: &'static [&'static str] = &["intercepted"];
+    const INTERCEPT: &'static [&'static str] = if KEPT { &[] } else { &["intercepted"] };
 
     async fn join(_: JoinRequest<()>) -> Result<Joined<Self>, JoinRefusal> {
         Ok(Joined::new(Room))
@@ -155,12 +156,14 @@ async fn receive(peer: &mut Peer) -> Value {
     tokio::time::timeout(PATIENCE, peer.recv()).await.expect("something is missing")
 }
 
-/// Joins all topics; the first message of each is its welcome.
-async fn join_all(peer: &mut Peer) {
+/// Joins all topics; the first message of each is its welcome. Returns the client's position in each.
+async fn join_all(peer: &mut Peer) -> Vec<Value> {
+    let mut positions = Vec::new();
     for room in 0..TOPICS {
-        peer.join(&topic(room)).await;
+        positions.push(peer.join(&topic(room)).await);
         assert_eq!(receive(peer).await[3], "welcome");
     }
+    positions
 }
 
 async fn read_to_the_end(peer: &mut Peer, got: &mut Got) {
@@ -217,61 +220,81 @@ async fn sender(address: SocketAddr, sender: u64, ready: Arc<Barrier>, spoken: A
     got.check(Some(sender), &[0, 1, 2]);
 }
 
-/// Leaves a topic and joins it again all the time; while it is there it misses nothing.
-async fn restless(address: SocketAddr, ready: Arc<Barrier>) {
+/// Leaves a topic and joins it again all the time. While it is there it misses nothing, and if it `recovers`
+/// it gets what was said meanwhile.
+async fn restless(address: SocketAddr, recovers: bool, ready: Arc<Barrier>) {
     let mut peer = Peer::connect(address).await;
-    join_all(&mut peer).await;
+    let mut position = join_all(&mut peer).await.swap_remove(1);
     ready.wait().await;
     let mut got = Got::default();
     let mut here: HashMap<u64, u64> = HashMap::new();
-    let mut join_ref = 1;
-    let mut is_welcome = true;
-    // It may be away when the end of that topic is told.
-    while got.ends < TOPICS - 1 {
+    let (mut join_ref, mut seen) = (1, 0);
+    let (mut is_welcome, mut has_ended) = (true, false);
+    // Who does not recover may be away when the end of that topic is told.
+    while got.ends < TOPICS - 1 || recovers && !has_ended {
         let message = receive(&mut peer).await;
-        let event = message[3].as_str().unwrap();
         if message[2] != topic(1) {
             got.note(&message);
             continue;
         }
-        match event {
+        if message[4]["phx_offset"].is_number() {
+            position["offset"] = message[4]["phx_offset"].clone();
+        }
+        match message[3].as_str().unwrap() {
             "said" => {
-                assert!(is_welcome, "{message} before the welcome");
-                let (sender, number) =
-                    (message[4]["sender"].as_u64().unwrap(), message[4]["number"].as_u64());
-                if let Some(last) = here.insert(sender, number.unwrap()) {
-                    assert_eq!(Some(last + TOPICS as u64), number, "of {sender}");
+                assert!(is_welcome || recovers, "{message} before the welcome");
+                let sender = message[4]["sender"].as_u64().unwrap();
+                let number = message[4]["number"].as_u64().unwrap();
+                match here.insert(sender, number) {
+                    Some(last) => assert_eq!(last + TOPICS as u64, number, "of {sender}"),
+                    None => assert!(!recovers || number == 1, "{number} of {sender}"),
                 }
-                if here.len() % 8 == 5 {
-                    peer.send(json!([join_ref.to_string(), "leave", topic(1), "phx_leave", {}])).await;
-                    join_ref += 1;
-                    peer.send(json!([join_ref.to_string(), "join", topic(1), "phx_join", {}])).await;
-                    // What was on its way comes before the answer.
-                    loop {
-                        let message = receive(&mut peer).await;
-                        if message[2] != topic(1) {
-                            got.note(&message);
-                        }
-                        if message[1] == "join" {
-                            break;
-                        }
-                    }
-                    (here, is_welcome) = (HashMap::new(), false);
-                }
+                seen += 1;
             }
             "welcome" => is_welcome = true,
+            "end" => has_ended = true,
             _ => {}
+        }
+        if seen == 5 {
+            join_ref += 1;
+            leave_and_join(&mut peer, &mut got, join_ref, recovers.then_some(&position)).await;
+            (seen, is_welcome) = (0, false);
+            if !recovers {
+                here.clear();
+            }
         }
     }
     got.check(None, &[0, 2]);
+    let last = (0..SAID as u64).rfind(|number| *number as usize % TOPICS == 1);
+    assert!(!recovers || here.len() == SENDERS && here.values().all(|number| Some(*number) == last));
+}
+
+/// Leaves the restless' topic and joins it; what was on its way comes before the answer.
+async fn leave_and_join(peer: &mut Peer, got: &mut Got, join_ref: u64, position: Option<&Value>) {
+    peer.send(json!([(join_ref - 1).to_string(), "leave", topic(1), "phx_leave", {}])).await;
+    peer.send(json!([join_ref.to_string(), "join", topic(1), "phx_join", { "recover": position }])).await;
+    loop {
+        let message = receive(peer).await;
+        if message[2] != topic(1) {
+            got.note(&message);
+        }
+        if message[1] == "join" {
+            let recovered = &message[4]["response"]["recovered"];
+            assert_eq!(recovered.as_bool(), position.map(|_| true), "{message}");
+            return;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_gets_everything_once_and_in_order() {
     rlimit::increase_nofile_limit(4_000).unwrap();
     let options = SocketOptions::default().max_backlog(64 << 20).max_backlog_frames(100_000);
+    let history = History::last(10_000).events(["said", "end"]);
+    let channels =
+        Channels::new().channel::<Room<true>>(&topic(1)).history(history).channel::<Room<false>>("room:*");
     let endpoint = Endpoint::builder(PubSub::local())
-        .socket("/socket", AllowAnonymous, Channels::new().channel::<Room>("room:*"), options)
+        .socket("/socket", AllowAnonymous, channels, options)
         .shards(2)
         .build()
         .unwrap();
@@ -284,8 +307,8 @@ async fn everybody_gets_everything_once_and_in_order() {
     for number in 0..READERS + NARROW {
         clients.spawn(reader(address, number >= READERS, ready.clone(), spoken.clone()));
     }
-    for _ in 0..RESTLESS {
-        clients.spawn(restless(address, ready.clone()));
+    for number in 0..RESTLESS {
+        clients.spawn(restless(address, number % 2 == 0, ready.clone()));
     }
     for number in 0..SENDERS {
         clients.spawn(sender(address, number as u64, ready.clone(), spoken.clone()));

@@ -4,18 +4,19 @@ mod bounds;
 mod crowd;
 mod deaths;
 mod ends;
+mod files;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
 use bennu_server::{
     AllowAnonymous, Channel, ChannelRef, Channels, ConnectRequest, Connected, Context, DrainOptions,
-    Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Refusal, Socket, SocketOptions,
-    SocketRef,
+    Endpoint, Handled, HandlerResult, Info, JoinRefusal, JoinRequest, Joined, Refusal, RenewRequest, Renewed,
+    Socket, SocketOptions, SocketRef,
 };
 use bennu_server_axum::ServerLimits;
 use parking_lot::Mutex;
@@ -151,20 +152,43 @@ impl Socket for Expiring {
     }
 }
 
-/// `/socket`, `/expiring`, and `/hasty` that is closed when nothing comes for a second.
+/// Whose credentials expire soon, unless they are renewed.
+struct Brief;
+
+impl Socket for Brief {
+    type Assigns = ();
+
+    async fn connect(&self, _: &ConnectRequest) -> Result<Connected<()>, Refusal> {
+        Ok(Connected::new(()).expires_at(SystemTime::now() + 2 * HASTE))
+    }
+
+    async fn renew(&self, _: &RenewRequest<()>) -> Result<Renewed, Refusal> {
+        Ok(Renewed::until(SystemTime::now() + HOUR))
+    }
+}
+
+/// How long nothing may come at `/hasty`.
+const HASTE: Duration = Duration::from_secs(2);
+
+/// `/socket`, `/expiring`, `/brief`, and `/hasty` that is closed when nothing comes for a while.
 async fn start(shards: usize) -> (Running, Arc<Stage>) {
+    start_with(shards, ServerLimits::default()).await
+}
+
+async fn start_with(shards: usize, limits: ServerLimits) -> (Running, Arc<Stage>) {
     let stage = Arc::new(Stage::default());
     let channels = || Channels::new().channel_with::<Room>("room:*", stage.clone());
-    let hasty = SocketOptions::default().timeout(Duration::from_secs(1));
+    let hasty = SocketOptions::default().timeout(HASTE);
     let expiring = SocketOptions::default().expiry_notice(HOUR - Duration::from_secs(1));
     let endpoint = Endpoint::builder(PubSub::local())
         .socket("/socket", AllowAnonymous, channels(), SocketOptions::default())
         .socket("/expiring", Expiring, channels(), expiring)
+        .socket("/brief", Brief, channels(), SocketOptions::default())
         .socket("/hasty", AllowAnonymous, channels(), hasty)
         .shards(shards)
         .build()
         .unwrap();
-    let running = Running::serve(endpoint, ServerLimits::default(), DrainOptions::default()).await;
+    let running = Running::serve(endpoint, limits, DrainOptions::default()).await;
     (running, stage)
 }
 
@@ -360,19 +384,39 @@ async fn a_client_that_asks_more_than_may_wait_is_answered_in_order() {
 #[tokio::test]
 async fn silence_is_ended_in_time_and_not_before() {
     let (server, _) = start(1).await;
+    let began = Instant::now();
     let (mut silent, mut lively) = (Peer::hasty(&server).await, Peer::hasty(&server).await);
-    let began = std::time::Instant::now();
-    let talking = tokio::spawn(async move {
-        lively.join("room:a").await;
-        for _ in 0..10 {
-            tokio::time::sleep(Duration::from_millis(150)).await;
-            lively.ask("room:a", "echo").await;
+    lively.join("room:a").await;
+    let silence = tokio::spawn(async move { (silent.closed().await, began.elapsed()) });
+    let mut last = Instant::now();
+    while !silence.is_finished() {
+        last = Instant::now();
+        lively.ask("room:a", "echo").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (code, after) = silence.await.unwrap();
+    assert_eq!(code, 1002);
+    assert!(after >= HASTE, "{after:?}");
+    // Whoever talked is there still, until it falls silent.
+    assert_eq!(lively.closed().await, 1002);
+    assert!(last.elapsed() >= HASTE, "{:?}", last.elapsed());
+}
+
+#[tokio::test]
+async fn a_renewed_credential_outlives_its_first_deadline() {
+    let (server, _) = start(1).await;
+    let mut renewed = Peer::at(&server, "/brief").await;
+    renewed.join("room:a").await;
+    let mut forgetful = Peer::at(&server, "/brief").await;
+    renewed.send(json!([null, "9", "phoenix", "token", { "token": "" }])).await;
+    let answer = loop {
+        let message = renewed.recv().await;
+        if message[1] == "9" {
+            break message;
         }
-        lively.closed().await
-    });
-    assert_eq!(silent.closed().await, 1002);
-    // It was silent a little before this was.
-    assert!(began.elapsed() > Duration::from_millis(900), "{:?}", began.elapsed());
-    assert_eq!(talking.await.unwrap(), 1002);
-    assert!(began.elapsed() > Duration::from_millis(2_450), "{:?}", began.elapsed());
+    };
+    assert_eq!(answer[4]["status"], "ok");
+    // It came later, so the deadline of the first has passed when it is closed.
+    assert_eq!(forgetful.closed().await, 4401);
+    renewed.expect_echo("room:a").await;
 }
