@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bennu_pubsub::PubSub;
-use bennu_server::{AllowAnonymous, Channels, DrainOptions, Endpoint, SlowReader, SocketOptions};
+use bennu_server::{AllowAnonymous, Channels, DrainOptions, Endpoint, History, SlowReader, SocketOptions};
 use bennu_server_axum::ServerLimits;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde_json::{Value, json};
@@ -15,13 +15,16 @@ use crate::running::Running;
 /// Broadcasts that may wait in the shard.
 const ROOM: u64 = 10;
 
-/// `room:*`, and `cursors:*` of which messages may be missed.
+/// `room:*`, `cursors:*` of which messages may be missed, and `kept:*` with a history.
 async fn start() -> (Running, Arc<Stage>, Snapshotter) {
     let stage = Arc::new(Stage::default());
     let channels = Channels::new()
         .channel_with::<Room>("room:*", stage.clone())
         .channel_with::<Room>("cursors:*", stage.clone())
-        .slow_reader(SlowReader::drop_oldest().lossy());
+        .slow_reader(SlowReader::drop_oldest().lossy())
+        .channel_with::<Room>("kept:*", stage.clone())
+        .slow_reader(SlowReader::drop_oldest())
+        .history(History::last(100));
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let endpoint = metrics::with_local_recorder(&recorder, || {
@@ -116,4 +119,36 @@ async fn a_channel_that_waits_and_has_missed_something_gets_nothing_that_came_af
     // The handler that waits has the rest of the connection run.
     lossy.tell("cursors:b", "echo").await;
     assert_eq!([lossy.event().await, lossy.event().await], ["phx_error", "phx_reply"]);
+}
+
+#[tokio::test]
+async fn what_a_blocked_shard_lost_of_a_history_is_recovered() {
+    let (server, stage, _) = start().await;
+    let mut blocking = Peer::joined(server.address, "room:blocked").await;
+    let mut peer = Peer::connect(server.address).await;
+    let mut position = peer.join("kept:a").await;
+    let door = stage.door.lock().await;
+    blocking.tell("room:blocked", "block").await;
+    stage.blocking.notified().await;
+    for number in 0..3 * ROOM {
+        server.endpoint.broadcast("kept:a", "said", json!({ "number": number })).unwrap();
+    }
+    drop(door);
+    let (mut numbers, mut told) = (Vec::new(), 0);
+    while numbers.len() < 3 * ROOM as usize {
+        let message = recv(&mut peer).await;
+        match message[3].as_str().unwrap() {
+            "said" => {
+                numbers.push(message[4]["number"].as_u64().unwrap());
+                position["offset"] = message[4]["phx_offset"].clone();
+            }
+            "phx_error" => {
+                told += 1;
+                let params = json!({ "recover": position });
+                peer.send(json!(["2", "2", "kept:a", "phx_join", params])).await;
+            }
+            _ => assert_eq!(message[4]["response"]["recovered"], true, "{message}"),
+        }
+    }
+    assert_eq!((told, numbers), (1, (0..3 * ROOM).collect::<Vec<_>>()));
 }
