@@ -1,6 +1,6 @@
 //! What a transport carries.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::websocket::{self, FrameHeader};
 
@@ -56,6 +56,13 @@ impl Frame {
     #[must_use]
     pub fn payload(&self) -> Bytes {
         self.bytes.slice(usize::from(self.header)..)
+    }
+
+    /// The serialized message of a frame that nobody else needs.
+    pub(crate) fn into_payload(self) -> Bytes {
+        let mut bytes = self.bytes;
+        bytes.advance(self.header.into());
+        bytes
     }
 
     /// Bytes that this frame occupies in a queue.
@@ -144,7 +151,9 @@ impl FrameBuilder {
         self.buffer[start..HEADER_ROOM].copy_from_slice(&header);
         // Ten bytes at most, so the cast keeps the value.
         let header = header.len() as u8;
-        Frame { kind, header, compressed, bytes: Bytes::from(self.buffer).slice(start..) }
+        let mut bytes = Bytes::from(self.buffer);
+        bytes.advance(start);
+        Frame { kind, header, compressed, bytes }
     }
 }
 

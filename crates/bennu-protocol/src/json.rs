@@ -329,6 +329,10 @@ fn is_finite(number: &[u8]) -> bool {
 /// Appends `text` as a JSON string: only `"`, `\` and characters below U+0020 are escaped.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    if plain_len(text.as_bytes()) == text.len() {
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     let mut plain = 0;
     for (index, byte) in text.bytes().enumerate() {
         let escape: &[u8] = match byte {
@@ -354,29 +358,31 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// How many bytes go by before one that ends a string, escapes something, or is a control character.
+#[inline]
 fn plain_len(text: &[u8]) -> usize {
-    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    let mut words = text.chunks_exact(8);
     let mut len = 0;
-    for word in &mut words {
-        // Eight bytes at once; which of them it is, the loop below finds out.
-        if has_special(u64::from_le_bytes(word.try_into().unwrap_or_default())) {
-            break;
+    while let Some(word) = text[len..].first_chunk() {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            return len + (special.trailing_zeros() / 8) as usize;
         }
         len += 8;
     }
+    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     let rest = &text[len..];
     len + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
-/// Whether any of eight bytes is a quote, a backslash or below 0x20. A byte is zero, or less than a bound up to
-/// 128, exactly if borrowing from it sets a high bit that it does not have itself (Warren, "Hacker's Delight", 6-1).
-fn has_special(word: u64) -> bool {
+/// Marks which of eight bytes are a quote, a backslash or below 0x20, by their highest bits; above the lowest mark,
+/// others may be false. A byte is zero, or less than a bound up to 128, exactly if borrowing from it sets a high bit
+/// that it does not have itself (Warren, "Hacker's Delight", 6-1).
+#[inline]
+fn special(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
     let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
     let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | equals(b'"') | equals(b'\\')) != 0
+    below(word, 0x20) | equals(b'"') | equals(b'\\')
 }
 
 #[cfg(test)]

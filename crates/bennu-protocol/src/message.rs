@@ -1,6 +1,7 @@
 //! A message from a client, decoded.
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use crate::payload::Payload;
 use crate::refs::Ref;
@@ -27,25 +28,12 @@ impl Message {
         let refs = [&self.join_ref, &self.reference].into_iter().flatten().map(Ref::heap_size);
         self.topic.len() + self.event.len() + self.payload.len() + refs.sum::<usize>()
     }
-
-    /// Gives up a frame of so many bytes that is much larger than what the message needs of it: one
-    /// that waits keeps what it is counted for, and not what a client put around it.
-    pub(crate) fn let_go_of(self, frame: usize) -> Self {
-        if frame <= 2 * self.heap_size() + SMALL_FRAME {
-            return self;
-        }
-        let (topic, event) = (self.topic.copied(), self.event.copied());
-        Message { topic, event, payload: self.payload.copied(), ..self }
-    }
 }
-
-/// A frame of so many bytes may stay for a message of any size.
-const SMALL_FRAME: usize = 512;
 
 /// A topic or event as a client sent it, which need not be text.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Name {
-    /// UTF-8 text, sharing the memory of its frame where it can.
+    /// UTF-8 text; up to 23 bytes take no heap.
     Text(Text),
     /// Another JSON value, as JSON text; or bytes of a binary frame that are no UTF-8.
     Other(Bytes),
@@ -72,7 +60,8 @@ impl Name {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Name::Text(Text(bytes)) | Name::Other(bytes) => bytes.len(),
+            Name::Text(Text(text)) => text.len(),
+            Name::Other(bytes) => bytes.len(),
         }
     }
 
@@ -82,23 +71,11 @@ impl Name {
         self.len() == 0
     }
 
-    /// The same in memory of its own.
-    pub(crate) fn copied(&self) -> Self {
-        match self {
-            Name::Text(Text(bytes)) => Name::Text(Text(Bytes::copy_from_slice(bytes))),
-            Name::Other(bytes) => Name::Other(Bytes::copy_from_slice(bytes)),
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Name::from(text),
+            Err(_) => Name::Other(Bytes::copy_from_slice(bytes)),
         }
-    }
-
-    pub(crate) fn from_bytes(bytes: Bytes) -> Self {
-        match std::str::from_utf8(&bytes) {
-            Ok(_) => Name::Text(Text(bytes)),
-            Err(_) => Name::Other(bytes),
-        }
-    }
-
-    pub(crate) fn from_string(text: String) -> Self {
-        Name::Text(Text(text.into()))
     }
 }
 
@@ -109,9 +86,18 @@ pub(crate) enum NameRef<'a> {
     Other(&'a [u8]),
 }
 
+impl NameRef<'_> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            NameRef::Text(text) => text.len(),
+            NameRef::Other(bytes) => bytes.len(),
+        }
+    }
+}
+
 impl From<&str> for Name {
     fn from(text: &str) -> Self {
-        Name::from_string(text.to_owned())
+        Name::Text(Text(SmolStr::new(text)))
     }
 }
 
@@ -126,13 +112,13 @@ impl std::fmt::Debug for Name {
 
 /// UTF-8 text in shared memory.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Text(Bytes);
+pub struct Text(SmolStr);
 
 impl Text {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("checked when it was made")
+        &self.0
     }
 }
 
@@ -202,7 +188,7 @@ mod tests {
                 true,
             ),
             ("a large payload", Serializer::V2, format!(r#"["1","2","t","e","{filler}"]"#), false),
-            ("a large event", Serializer::V2, format!(r#"["1","2","t","{filler}",{{}}]"#), false),
+            ("a large event", Serializer::V2, format!(r#"["1","2","t","{filler}",{{}}]"#), true),
         ] {
             let frame = Bytes::from(text);
             let message = serializer.decode(Frame::text(frame.clone())).unwrap();

@@ -88,14 +88,6 @@ impl Payload {
         }
     }
 
-    /// The same in memory of its own.
-    pub(crate) fn copied(&self) -> Self {
-        match self {
-            Payload::Json(bytes) => Payload::Json(Bytes::copy_from_slice(bytes)),
-            Payload::Binary(bytes) => Payload::Binary(Bytes::copy_from_slice(bytes)),
-        }
-    }
-
     /// Whether there are no bytes; JSON always has some.
     #[must_use]
     pub fn is_empty(&self) -> bool {

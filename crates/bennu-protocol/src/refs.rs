@@ -27,7 +27,7 @@ impl Ref {
     /// The ref that stands for this JSON string.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        match decimal(text) {
+        match decimal(text.as_bytes()) {
             Some(number) => Ref(Repr::Decimal(number)),
             None => Ref(Repr::Json(quoted(text))),
         }
@@ -57,6 +57,9 @@ impl Ref {
 
     /// The ref of a validated JSON value, `None` for null.
     pub(crate) fn from_json(raw: &str) -> Option<Self> {
+        if let Some(number) = quoted_decimal(raw.as_bytes()) {
+            return Some(Ref(Repr::Decimal(number)));
+        }
         if raw == "null" {
             return None;
         }
@@ -112,6 +115,16 @@ impl Ref {
     }
 }
 
+/// How many bytes [`write_json`] appends.
+pub(crate) fn json_len(reference: Option<&Ref>) -> usize {
+    match reference.map(|reference| &reference.0) {
+        Some(Repr::Decimal(number)) => 3 + number.checked_ilog10().unwrap_or_default() as usize,
+        Some(Repr::Json(text)) => text.len(),
+        Some(Repr::Raw(_)) => 0,
+        None => "null".len(),
+    }
+}
+
 /// Appends an optional ref as JSON, null when there is none.
 pub(crate) fn write_json(
     out: &mut Vec<u8>,
@@ -150,10 +163,24 @@ impl std::fmt::Debug for Ref {
     }
 }
 
-fn decimal(text: &str) -> Option<u64> {
-    let canonical = text == "0" || !text.starts_with('0');
-    let digits = !text.is_empty() && text.len() <= 19 && text.bytes().all(|byte| byte.is_ascii_digit());
-    (canonical && digits).then(|| text.parse().ok()).flatten()
+/// The number of a decimal without a leading zero that fits.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    // 19 digits are always below 2^64.
+    let is_canonical = (1..=19).contains(&digits.len()) && (digits[0] != b'0' || digits.len() == 1);
+    if !is_canonical {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, digit| match digit {
+        b'0'..=b'9' => Some(number * 10 + u64::from(digit - b'0')),
+        _ => None,
+    })
+}
+
+fn quoted_decimal(json: &[u8]) -> Option<u64> {
+    match json {
+        [b'"', digits @ .., b'"'] => decimal(digits),
+        _ => None,
+    }
 }
 
 fn quoted(text: &str) -> Box<str> {

@@ -3,6 +3,10 @@
 mod v1;
 mod v2;
 
+use std::ops::Range;
+
+use bytes::Bytes;
+
 use crate::error::{DecodeError, EncodeError, VersionError};
 use crate::frame::Frame;
 use crate::message::{Message, NameRef, Status};
@@ -71,12 +75,10 @@ impl Serializer {
     ///
     /// [`DecodeError`] when the frame is no message; servers close with 1011.
     pub fn decode(self, frame: Frame) -> Result<Message, DecodeError> {
-        let length = frame.len();
-        let message = match self {
+        match self {
             Serializer::V1 => v1::decode(frame),
             Serializer::V2 => v2::decode(frame),
-        };
-        Ok(message?.let_go_of(length))
+        }
     }
 
     /// Writes a push of a channel to its client.
@@ -147,6 +149,18 @@ impl Serializer {
         }
     }
 }
+
+/// Copied when it is small, which costs less than to count who holds the frame, or when it is little of the frame,
+/// which would stay for it.
+fn part(frame: &Bytes, range: Range<usize>) -> Bytes {
+    match range.len() >= SHARED && range.len() >= frame.len() / 2 {
+        true => frame.slice(range),
+        false => Bytes::copy_from_slice(&frame[range]),
+    }
+}
+
+/// From how many bytes on a part of a frame may share its memory.
+const SHARED: usize = 1024;
 
 /// What of a semantic version decides.
 struct Version {

@@ -24,7 +24,7 @@ struct Members {
 
 /// Reads a frame; its opcode does not matter.
 pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
-    let bytes = frame.payload();
+    let bytes = frame.into_payload();
     let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| DecodeError::NotUtf8)?;
     let members = members(text)?;
     let required = |range: Option<Range<usize>>, name| range.ok_or(DecodeError::Missing(name));
@@ -37,7 +37,7 @@ pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
         reference: Ref::from_json(&text[reference]),
         topic: super::v2::name(&bytes, text, topic),
         event: super::v2::name(&bytes, text, event),
-        payload: Payload::Json(bytes.slice(payload)),
+        payload: Payload::Json(super::part(&bytes, payload)),
     })
 }
 

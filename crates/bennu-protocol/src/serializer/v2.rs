@@ -21,8 +21,8 @@ mod kind {
 
 pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
     match frame.kind() {
-        FrameKind::Text => decode_text(frame.payload()),
-        FrameKind::Binary => decode_binary(frame.payload()),
+        FrameKind::Text => decode_text(frame.into_payload()),
+        FrameKind::Binary => decode_binary(frame.into_payload()),
     }
 }
 
@@ -34,7 +34,7 @@ fn decode_text(bytes: Bytes) -> Result<Message, DecodeError> {
         reference: Ref::from_json(&text[reference]),
         topic: name(&bytes, text, topic),
         event: name(&bytes, text, event),
-        payload: Payload::Json(bytes.slice(payload)),
+        payload: Payload::Json(super::part(&bytes, payload)),
     })
 }
 
@@ -74,11 +74,14 @@ fn elements(text: &str) -> Result<[Range<usize>; 5], DecodeError> {
 pub(super) fn name(bytes: &Bytes, text: &str, range: Range<usize>) -> Name {
     let raw = &text[range.clone()];
     if !raw.starts_with('"') {
-        return Name::Other(bytes.slice(range));
+        return Name::Other(super::part(bytes, range));
     }
     match raw.contains('\\') {
-        false => Name::from_bytes(bytes.slice(range.start + 1..range.end - 1)),
-        true => serde_json::from_str(raw).map_or_else(|_| Name::Other(bytes.slice(range)), Name::from_string),
+        false => Name::from(&raw[1..raw.len() - 1]),
+        true => {
+            let text = serde_json::from_str::<String>(raw).ok();
+            text.map_or_else(|| Name::Other(super::part(bytes, range)), |text| Name::from(&*text))
+        }
     }
 }
 
@@ -94,8 +97,8 @@ fn decode_binary(mut bytes: Bytes) -> Result<Message, DecodeError> {
     Ok(Message {
         join_ref: Some(Ref::from_binary(&field(&mut bytes, "join_ref", join_ref)?)),
         reference: Some(Ref::from_binary(&field(&mut bytes, "ref", reference)?)),
-        topic: Name::from_bytes(field(&mut bytes, "topic", topic)?),
-        event: Name::from_bytes(field(&mut bytes, "event", event)?),
+        topic: Name::from_bytes(&field(&mut bytes, "topic", topic)?),
+        event: Name::from_bytes(&field(&mut bytes, "event", event)?),
         payload: Payload::Binary(bytes),
     })
 }
@@ -177,8 +180,14 @@ pub(super) fn encode_reply(reply: &ReplyParts<'_>) -> Result<Frame, EncodeError>
     }
 }
 
+/// Bytes of a reply in text beside its refs, topic, status and response.
+const REPLY: usize = br#"[,,"","phx_reply",{"response":,"status":""}]"#.len();
+
 fn encode_text_reply(reply: &ReplyParts<'_>, response: &Bytes) -> Result<Frame, EncodeError> {
-    let mut frame = FrameBuilder::with_capacity(response.len() + 128);
+    // Exact, unless topic or status need escapes: then nothing is allocated to remember a larger capacity.
+    let names = reply.topic.len() + reply.status.as_str().len();
+    let refs = refs::json_len(reply.join_ref) + refs::json_len(reply.reference);
+    let mut frame = FrameBuilder::with_capacity(REPLY + names + refs + response.len());
     let out = frame.payload();
     out.push(b'[');
     refs::write_json(out, reply.join_ref, "join_ref")?;

@@ -242,7 +242,7 @@ impl ServerSession {
     /// [`EncodeError`] when the ref has no form in JSON; the connection must then close with 1011.
     pub fn left(&mut self, channel: ChannelId, reference: Option<&Ref>) -> Result<(), SessionError> {
         if let Some(slot) = self.slots.get(channel) {
-            let (topic, join_ref) = (slot.topic.clone(), slot.refs().shown());
+            let (topic, join_ref) = (slot.topic.clone(), slot.shown());
             self.reply(join_ref.as_ref(), reference, NameRef::Text(&topic), &Status::Ok, &Payload::empty())?;
         }
         self.stop(channel)
@@ -293,7 +293,7 @@ impl ServerSession {
         if channel.is_some_and(|channel| !self.is_alive(channel)) {
             return Ok(());
         }
-        let join_ref = channel.and_then(|channel| self.slots.get(channel)?.refs().shown());
+        let join_ref = channel.and_then(|channel| self.slots.get(channel)?.shown());
         self.reply(join_ref.as_ref(), reference.as_ref(), topic.as_ref(), status, response)
     }
 
@@ -330,7 +330,7 @@ impl ServerSession {
     #[must_use]
     pub fn names(&self, channel: ChannelId) -> Option<(&Topic, Option<Ref>)> {
         if let Some(slot) = self.slots.get(channel) {
-            return Some((&slot.topic, slot.refs().shown()));
+            return Some((&slot.topic, slot.shown()));
         }
         self.events.iter().find_map(|event| {
             let SessionEvent::Replaced { channel: replaced, topic, join_ref } = event else { return None };
@@ -405,7 +405,7 @@ impl ServerSession {
             let replaced = self.replace(channel);
             return self.join(message, Some(replaced));
         }
-        if !accepts(&slot.refs(), message.join_ref.as_ref(), self.config.join_ref_rule) {
+        if !slot.accepts(message.join_ref.as_ref(), self.config.join_ref_rule) {
             return Ok(());
         }
         if slot.is_leaving() {
@@ -569,15 +569,6 @@ impl ServerSession {
     }
 }
 
-/// Whether a message with this `join_ref` is for the present channel and not for an earlier one.
-fn accepts(refs: &Refs, join_ref: Option<&Ref>, rule: JoinRefRule) -> bool {
-    let own = join_ref.is_none() || join_ref == refs.join_ref.as_ref();
-    match rule {
-        JoinRefRule::Strict => own,
-        JoinRefRule::Lenient => own || join_ref == refs.reference.as_ref(),
-    }
-}
-
 /// Why a session cannot go on; the connection is closed with 1011.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -593,7 +584,7 @@ pub enum SessionError {
 fn renew(channel: Option<ChannelId>, message: Message) -> SessionEvent {
     let Message { topic, reference, payload, .. } = message;
     // The renewal may wait long for its verdict, and the payload is dropped before.
-    SessionEvent::Renew { renewal: Renewal { channel, topic: topic.copied(), reference }, payload }
+    SessionEvent::Renew { renewal: Renewal { channel, topic, reference }, payload }
 }
 
 /// What a parked message holds on to, in bytes.

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::server::ChannelId;
+use super::server::{ChannelId, JoinRefRule};
 use crate::message::Message;
 use crate::refs::Ref;
 use crate::topic::Topic;
@@ -225,6 +225,25 @@ impl Slot {
     }
 
     /// The state of a join that is not answered.
+    /// What a message of the server says that it belongs to.
+    pub(super) fn shown(&self) -> Option<Ref> {
+        match &self.rare {
+            Some(rare) => rare.refs.join_ref.as_ref().or(rare.refs.reference.as_ref()).cloned(),
+            None => Some(Ref::from_number(self.number)),
+        }
+    }
+
+    /// Whether a message with this `join_ref` is for the channel.
+    pub(super) fn accepts(&self, join_ref: Option<&Ref>, rule: JoinRefRule) -> bool {
+        let Some(join_ref) = join_ref else { return true };
+        let Some(rare) = &self.rare else { return join_ref.as_number() == Some(self.number) };
+        let is_own = rare.refs.join_ref.as_ref() == Some(join_ref);
+        match rule {
+            JoinRefRule::Strict => is_own,
+            JoinRefRule::Lenient => is_own || rare.refs.reference.as_ref() == Some(join_ref),
+        }
+    }
+
     pub(super) fn joining(&mut self) -> Option<&mut Joining> {
         match &mut self.rare.as_mut()?.state {
             State::Joining(joining) => Some(joining),

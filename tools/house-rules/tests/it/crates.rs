@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// What `bennu-protocol` may use at all: no runtime, no sockets, no clocks.
 const PROTOCOL_DEPENDENCIES: &[&str] =
-    &["bytes", "flate2", "itoa", "serde", "serde_json", "simdutf8", "thiserror"];
+    &["bytes", "flate2", "itoa", "serde", "serde_json", "simdutf8", "smol_str", "thiserror"];
 
 fn manifests() -> Vec<SourceFile> {
     let manifests = files(&["/Cargo.toml"]).into_iter().filter(|file| file.text.contains("[package]"));
