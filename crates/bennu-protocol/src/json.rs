@@ -83,6 +83,10 @@ impl<'a> Scanner<'a> {
     pub(crate) fn value(&mut self) -> Result<Range<usize>, JsonError> {
         self.whitespace();
         let start = self.position;
+        if self.peek() == Some(b'"') {
+            self.string()?;
+            return Ok(start..self.position);
+        }
         let outer = self.depth;
         loop {
             let opened = self.scalar_or_open()?;
@@ -218,6 +222,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[cold]
     fn escape(&mut self) -> Result<(), JsonError> {
         self.position += 1;
         match self.peek() {
@@ -306,12 +311,17 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline]
     fn whitespace(&mut self) {
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.position += 1;
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.position).copied()
     }
@@ -329,7 +339,7 @@ fn is_finite(number: &[u8]) -> bool {
 /// Appends `text` as a JSON string: only `"`, `\` and characters below U+0020 are escaped.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    if plain_len(text.as_bytes()) == text.len() {
+    if is_plain(text) {
         out.extend_from_slice(text.as_bytes());
         return out.push(b'"');
     }
@@ -357,6 +367,11 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Whether a JSON string of this text is the text itself between quotes.
+pub(crate) fn is_plain(text: &str) -> bool {
+    plain_len(text.as_bytes()) == text.len()
+}
+
 /// How many bytes go by before one that ends a string, escapes something, or is a control character.
 #[inline]
 fn plain_len(text: &[u8]) -> usize {
@@ -368,9 +383,14 @@ fn plain_len(text: &[u8]) -> usize {
         }
         len += 8;
     }
-    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     let rest = &text[len..];
-    len + rest.iter().position(is_special).unwrap_or(rest.len())
+    // What is left, in front of blanks, which are not special.
+    let mut word = [b' '; 8];
+    word[..rest.len()].copy_from_slice(rest);
+    match special(u64::from_le_bytes(word)) {
+        0 => text.len(),
+        special => len + (special.trailing_zeros() / 8) as usize,
+    }
 }
 
 /// Marks which of eight bytes are a quote, a backslash or below 0x20, by their highest bits; above the lowest mark,

@@ -12,7 +12,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bennu_protocol::websocket::close;
-use bennu_protocol::{ChannelId, Frame, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic};
+use bennu_protocol::{
+    ChannelId, Frame, Incoming, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic,
+};
 use bennu_pubsub::Delivery;
 
 use self::channels::Channels;
@@ -29,6 +31,7 @@ use crate::metrics::{Cause, TransportMetrics};
 use crate::mount::Mount;
 use crate::router::JoinStart;
 use crate::socket::{AnyConnected, Refusal, TransportKind};
+use crate::turn::{self, Counts};
 
 /// Bytes of client messages that may wait for handlers before nothing more is read.
 const MAX_WAITING: usize = 256 * 1024;
@@ -132,13 +135,18 @@ impl Connection {
     }
 
     /// Takes in one frame and runs what it is for.
-    pub(crate) fn receive(&mut self, frame: Frame, cx: &mut Context<'_>) {
-        let metrics = self.mount.metrics.transport(self.transport);
-        metrics.received_frames.increment(1);
-        metrics.received_bytes.increment(frame.len() as u64);
-        let handled = self.session.handle_frame(frame);
-        self.checked(handled);
+    pub(crate) fn receive<'a>(&mut self, message: impl Into<Incoming<'a>>, cx: &mut Context<'_>) {
+        let message = message.into();
+        let received_bytes = message.data.len() as u64;
+        let counts = Counts { received_frames: 1, received_bytes, ..Counts::default() };
+        turn::count(&self.mount, self.transport, counts);
+        let handled = self.session.receive(message);
         self.transmit();
+        match handled {
+            Ok(Some(event)) => self.process(event, cx),
+            Ok(None) => {}
+            Err(error) => self.checked(Err(error)),
+        }
         self.process_events(cx);
     }
 
@@ -163,6 +171,9 @@ impl Connection {
     /// Runs everything that can run, and arranges to be woken for the rest.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
         self.mailbox.register(cx.waker());
+        if !self.has_work() {
+            return;
+        }
         loop {
             let mut progress = self.drain_mailbox();
             progress |= self.end_lost_channels(cx);
@@ -179,6 +190,14 @@ impl Connection {
             self.close_with(close::SERVICE_RESTART);
         }
         self.poll_endings(cx);
+    }
+
+    /// Whether [`poll`](Self::poll) has anything to do; it mostly has not, right after a message was handled.
+    fn has_work(&self) -> bool {
+        let is_renewing = self.credentials.as_ref().is_some_and(|credentials| credentials.is_renewing());
+        let is_ending = self.draining || !self.ending.is_empty();
+        let is_active = self.channels.active().next().is_some() || self.outbox.has_lost();
+        self.mailbox.is_filled() || is_active || is_ending || is_renewing
     }
 
     /// Whether there are frames to take.
@@ -203,9 +222,8 @@ impl Connection {
         self.unsent += taken.bytes;
         self.mailbox.unheld(taken.droppable);
         if taken.frames > 0 {
-            let metrics = self.transport_metrics();
-            metrics.sent_frames.increment(taken.frames as u64);
-            metrics.sent_bytes.increment(taken.bytes as u64);
+            let (sent_frames, sent_bytes) = (taken.frames as u64, taken.bytes as u64);
+            turn::count(&self.mount, self.transport, Counts { sent_frames, sent_bytes, ..Counts::default() });
         }
     }
 
@@ -301,29 +319,33 @@ impl Connection {
         let mut any = false;
         while let Some(event) = self.session.poll_event() {
             any = true;
-            match event {
-                SessionEvent::Join { channel, route, topic, payload } => {
-                    self.start_join(channel, route, topic, payload);
-                    self.run_channel(channel.index as usize, None, cx);
-                }
-                SessionEvent::Message { channel, event, payload, reference } => {
-                    self.hand(channel, Waiting::Input(Input::In { event, payload, reference }), cx);
-                }
-                SessionEvent::Leave { channel, reference } => {
-                    self.hand(channel, Waiting::Leave { reference }, cx);
-                }
-                SessionEvent::Replaced { channel, topic, join_ref } => {
-                    let ended = self.remove_named(channel, topic, join_ref);
-                    self.terminate(ended, TerminateReason::Replaced, cx);
-                }
-                SessionEvent::Renew { renewal, payload } => self.ask_to_renew(renewal, &payload),
-                SessionEvent::Idle => {
-                    self.close_with(close::PROTOCOL_ERROR);
-                    self.cause = Cause::Idle;
-                }
-            }
+            self.process(event, cx);
         }
         any
+    }
+
+    fn process(&mut self, event: SessionEvent, cx: &mut Context<'_>) {
+        match event {
+            SessionEvent::Join { channel, route, topic, payload } => {
+                self.start_join(channel, route, topic, payload);
+                self.run_channel(channel.index as usize, None, cx);
+            }
+            SessionEvent::Message { channel, event, payload, reference } => {
+                self.hand(channel, Waiting::Input(Input::In { event, payload, reference }), cx);
+            }
+            SessionEvent::Leave { channel, reference } => {
+                self.hand(channel, Waiting::Leave { reference }, cx);
+            }
+            SessionEvent::Replaced { channel, topic, join_ref } => {
+                let ended = self.remove_named(channel, topic, join_ref);
+                self.terminate(ended, TerminateReason::Replaced, cx);
+            }
+            SessionEvent::Renew { renewal, payload } => self.ask_to_renew(renewal, &payload),
+            SessionEvent::Idle => {
+                self.close_with(close::PROTOCOL_ERROR);
+                self.cause = Cause::Idle;
+            }
+        }
     }
 
     fn start_join(&mut self, channel: ChannelId, route_index: usize, topic: Topic, payload: Payload) {
@@ -361,6 +383,9 @@ impl Connection {
 
     /// Sorts what other threads and the own handlers sent; true if there was anything.
     fn drain_mailbox(&mut self) -> bool {
+        if !self.mailbox.is_filled() {
+            return false;
+        }
         match self.mailbox.drain() {
             Drained::Items(items) => {
                 let any = !items.is_empty();

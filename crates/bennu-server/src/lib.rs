@@ -54,6 +54,7 @@ mod context;
 mod credentials;
 mod drain;
 mod endpoint;
+mod few;
 mod history;
 mod info;
 mod joined;
@@ -69,7 +70,9 @@ mod router;
 mod session;
 mod slow_reader;
 mod socket;
+
 mod transport;
+mod turn;
 
 pub use channel::{
     Channel, ChannelError, Handled, HandlerResult, JoinRefusal, JoinRequest, Joined, Reply, StopReason,

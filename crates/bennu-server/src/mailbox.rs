@@ -1,7 +1,7 @@
 //! What other threads hand to a connection.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 
@@ -29,6 +29,8 @@ pub(crate) struct Mailbox {
     pub(crate) mount: Arc<Mount>,
     pubsub: PubSub,
     queue: Mutex<Queue>,
+    /// Whether the queue has something for a drain; written while it is locked.
+    is_filled: AtomicBool,
     /// Bytes in the queue and in the connection's outbox.
     backlog: AtomicUsize,
     /// Of these, bytes that channels hold back.
@@ -117,6 +119,7 @@ impl Mailbox {
             mount,
             pubsub,
             queue: Mutex::default(),
+            is_filled: AtomicBool::new(false),
             backlog: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             replaying: AtomicUsize::new(0),
@@ -180,6 +183,7 @@ impl Mailbox {
             let number = self.seat.get().map_or(0, Seat::delivered);
             queue.items.push_back((number, item));
         }
+        self.is_filled.store(true, Ordering::Release);
         if queue.turn == Turn::Running {
             // Who runs it looks into the queue before it rests.
             return;
@@ -217,13 +221,21 @@ impl Mailbox {
         again
     }
 
+    /// Whether a drain would find anything.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.is_filled.load(Ordering::Acquire) || self.seat.get().is_some_and(Seat::may_pull)
+    }
+
     /// Takes all that waits, in order. What goes to the outbox stays counted until [`sent`](Self::sent).
     pub(crate) fn drain(&self) -> Drained {
-        let mut queue = self.queue.lock();
-        let (mut items, state) = (std::mem::take(&mut queue.items), queue.state);
-        drop(queue);
-        if state == State::Overflowed {
-            return Drained::Overflowed(items.len());
+        let mut items = VecDeque::new();
+        if self.is_filled.load(Ordering::Acquire) {
+            let mut queue = self.queue.lock();
+            items = std::mem::take(&mut queue.items);
+            if queue.state == State::Overflowed {
+                return Drained::Overflowed(items.len());
+            }
+            self.is_filled.store(false, Ordering::Relaxed);
         }
         // In this order: what was broadcast before an item was sent is found now.
         let pulled = self.seat.get().map(|seat| seat.pull(self.id.owner())).unwrap_or_default();
@@ -261,6 +273,7 @@ impl Mailbox {
             self.backlog.fetch_add(item.size(), Ordering::Relaxed);
             let at = queue.items.partition_point(|(other, _)| *other <= number);
             queue.items.insert(at, (number, item));
+            self.is_filled.store(true, Ordering::Release);
         }
     }
 
@@ -316,6 +329,9 @@ impl Mailbox {
 
     /// Counts bytes that a channel held back and took, or dropped.
     pub(crate) fn released(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         self.held.fetch_sub(bytes, Ordering::Relaxed);
         self.sent(bytes);
     }

@@ -3,12 +3,9 @@
 mod v1;
 mod v2;
 
-use std::ops::Range;
-
-use bytes::Bytes;
-
 use crate::error::{DecodeError, EncodeError, VersionError};
 use crate::frame::Frame;
+use crate::incoming::Incoming;
 use crate::message::{Message, NameRef, Status};
 use crate::payload::Payload;
 use crate::refs::Ref;
@@ -74,10 +71,11 @@ impl Serializer {
     /// # Errors
     ///
     /// [`DecodeError`] when the frame is no message; servers close with 1011.
-    pub fn decode(self, frame: Frame) -> Result<Message, DecodeError> {
+    pub fn decode<'a>(self, message: impl Into<Incoming<'a>>) -> Result<Message, DecodeError> {
+        let Incoming { kind, data } = message.into();
         match self {
-            Serializer::V1 => v1::decode(frame),
-            Serializer::V2 => v2::decode(frame),
+            Serializer::V1 => v1::decode(&data),
+            Serializer::V2 => v2::decode(kind, data),
         }
     }
 
@@ -149,18 +147,6 @@ impl Serializer {
         }
     }
 }
-
-/// Copied when it is small, which costs less than to count who holds the frame, or when it is little of the frame,
-/// which would stay for it.
-fn part(frame: &Bytes, range: Range<usize>) -> Bytes {
-    match range.len() >= SHARED && range.len() >= frame.len() / 2 {
-        true => frame.slice(range),
-        false => Bytes::copy_from_slice(&frame[range]),
-    }
-}
-
-/// From how many bytes on a part of a frame may share its memory.
-const SHARED: usize = 1024;
 
 /// What of a semantic version decides.
 struct Version {

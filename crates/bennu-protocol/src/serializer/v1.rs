@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::ReplyParts;
 use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, FrameBuilder, FrameKind};
+use crate::incoming::Data;
 use crate::json::{self, Scanner};
 use crate::message::Message;
 use crate::payload::Payload;
@@ -23,9 +24,8 @@ struct Members {
 }
 
 /// Reads a frame; its opcode does not matter.
-pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
-    let bytes = frame.into_payload();
-    let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| DecodeError::NotUtf8)?;
+pub(super) fn decode(data: &Data<'_>) -> Result<Message, DecodeError> {
+    let text = simdutf8::basic::from_utf8(data).map_err(|_| DecodeError::NotUtf8)?;
     let members = members(text)?;
     let required = |range: Option<Range<usize>>, name| range.ok_or(DecodeError::Missing(name));
     let topic = required(members.topic, "topic")?;
@@ -35,9 +35,9 @@ pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
     Ok(Message {
         join_ref: members.join_ref.and_then(|range| Ref::from_json(&text[range])),
         reference: Ref::from_json(&text[reference]),
-        topic: super::v2::name(&bytes, text, topic),
-        event: super::v2::name(&bytes, text, event),
-        payload: Payload::Json(super::part(&bytes, payload)),
+        topic: super::v2::name(data, text, topic),
+        event: super::v2::name(data, text, event),
+        payload: Payload::Json(data.part(payload)),
     })
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use crate::message::{Name, Status};
 
     fn decode_text(text: &str) -> Result<Message, DecodeError> {
-        decode(Frame::text(text.to_owned()))
+        decode(&Data::Here(text.as_bytes()))
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             let refused = decode_text(text).unwrap_err();
             assert!(error.is_none_or(|error| error == refused), "{text}: {refused}");
         }
-        assert_eq!(decode(Frame::binary(vec![0xff])), Err(DecodeError::NotUtf8));
+        assert_eq!(decode(&Data::Here(&[0xff])), Err(DecodeError::NotUtf8));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 use super::ReplyParts;
 use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, FrameBuilder, FrameKind};
+use crate::incoming::Data;
 use crate::json::{self, Scanner};
 use crate::message::{Message, Name, NameRef};
 use crate::payload::Payload;
@@ -19,22 +20,22 @@ mod kind {
     pub(super) const BROADCAST: u8 = 2;
 }
 
-pub(super) fn decode(frame: Frame) -> Result<Message, DecodeError> {
-    match frame.kind() {
-        FrameKind::Text => decode_text(frame.into_payload()),
-        FrameKind::Binary => decode_binary(frame.into_payload()),
+pub(super) fn decode(kind: FrameKind, data: Data<'_>) -> Result<Message, DecodeError> {
+    match kind {
+        FrameKind::Text => decode_text(&data),
+        FrameKind::Binary => decode_binary(data.into_bytes()),
     }
 }
 
-fn decode_text(bytes: Bytes) -> Result<Message, DecodeError> {
-    let text = simdutf8::basic::from_utf8(&bytes).map_err(|_| DecodeError::NotUtf8)?;
+fn decode_text(data: &Data<'_>) -> Result<Message, DecodeError> {
+    let text = simdutf8::basic::from_utf8(data).map_err(|_| DecodeError::NotUtf8)?;
     let [join_ref, reference, topic, event, payload] = elements(text)?;
     Ok(Message {
         join_ref: Ref::from_json(&text[join_ref]),
         reference: Ref::from_json(&text[reference]),
-        topic: name(&bytes, text, topic),
-        event: name(&bytes, text, event),
-        payload: Payload::Json(super::part(&bytes, payload)),
+        topic: name(data, text, topic),
+        event: name(data, text, event),
+        payload: Payload::Json(data.part(payload)),
     })
 }
 
@@ -71,18 +72,14 @@ fn elements(text: &str) -> Result<[Range<usize>; 5], DecodeError> {
 }
 
 /// A topic or event out of a validated JSON value.
-pub(super) fn name(bytes: &Bytes, text: &str, range: Range<usize>) -> Name {
+pub(super) fn name(data: &Data<'_>, text: &str, range: Range<usize>) -> Name {
     let raw = &text[range.clone()];
-    if !raw.starts_with('"') {
-        return Name::Other(super::part(bytes, range));
+    let unquoted = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    if let Some(plain) = unquoted.filter(|text| json::is_plain(text)) {
+        return Name::from(plain);
     }
-    match raw.contains('\\') {
-        false => Name::from(&raw[1..raw.len() - 1]),
-        true => {
-            let text = serde_json::from_str::<String>(raw).ok();
-            text.map_or_else(|| Name::Other(super::part(bytes, range)), |text| Name::from(&*text))
-        }
-    }
+    let unescaped = unquoted.and_then(|_| serde_json::from_str::<String>(raw).ok());
+    unescaped.map_or_else(|| Name::Other(data.part(range)), |text| Name::from(&*text))
 }
 
 /// `kind, join_ref_len, ref_len, topic_len, event_len`, the fields, then the payload.
@@ -259,6 +256,10 @@ mod tests {
     use super::*;
     use crate::message::Status;
     use crate::serializer::Serializer;
+
+    fn decode(frame: Frame) -> Result<Message, DecodeError> {
+        Serializer::V2.decode(frame)
+    }
 
     fn text(text: &str) -> Result<Message, DecodeError> {
         decode(Frame::text(text.to_owned()))

@@ -22,6 +22,7 @@ use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
 use crate::event::Event;
 use crate::frame::Frame;
+use crate::incoming::Incoming;
 use crate::message::{Message, Name, NameRef, Status};
 use crate::payload::Payload;
 use crate::refs::Ref;
@@ -196,9 +197,30 @@ impl ServerSession {
     ///
     /// [`DecodeError`] when the frame is no message, or [`EncodeError`] when
     /// the answer cannot be written: both end the connection with 1011.
-    pub fn handle_frame(&mut self, frame: Frame) -> Result<(), SessionError> {
+    pub fn handle_frame<'a>(&mut self, frame: impl Into<Incoming<'a>>) -> Result<(), SessionError> {
         let message = self.encoding.serializer().decode(frame)?;
-        self.dispatch(message)
+        let event = self.dispatch(message)?;
+        self.events.extend(event);
+        Ok(())
+    }
+
+    /// Takes in one frame, as [`handle_frame`](Self::handle_frame) does, and gives out the first event at once: the
+    /// only one that a message for a joined channel makes needs no queue then.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle_frame`](Self::handle_frame).
+    pub fn receive<'a>(
+        &mut self,
+        frame: impl Into<Incoming<'a>>,
+    ) -> Result<Option<SessionEvent>, SessionError> {
+        let message = self.encoding.serializer().decode(frame)?;
+        let event = self.dispatch(message)?;
+        if self.events.is_empty() {
+            return Ok(event);
+        }
+        self.events.extend(event);
+        Ok(self.poll_event())
     }
 
     /// Notes that the client sent bytes at `now`, be it only a ping.
@@ -358,19 +380,24 @@ impl ServerSession {
     }
 
     /// The rows of the dispatch table, channels specification 7.3; the first that applies decides.
-    fn dispatch(&mut self, message: Message) -> Result<(), SessionError> {
+    fn dispatch(&mut self, message: Message) -> Result<Option<SessionEvent>, SessionError> {
         if message.topic.as_text() == Some(Topic::PHOENIX) {
             match message.event.as_text() {
-                Some("heartbeat") => return self.answer(&message, None, &Status::Ok, &Payload::empty()),
+                Some("heartbeat") => {
+                    self.answer(&message, None, &Status::Ok, &Payload::empty())?;
+                    return Ok(None);
+                }
                 Some(TOKEN) if self.renewals == Renewals::Accepted => {
-                    self.events.push_back(renew(None, message));
-                    return Ok(());
+                    return Ok(Some(renew(None, message)));
                 }
                 _ => {}
             }
         }
         let channel = message.topic.as_text().and_then(|topic| self.slots.find(topic));
-        let Some(channel) = channel else { return self.dispatch_unjoined(message) };
+        let Some(channel) = channel else {
+            self.dispatch_unjoined(message)?;
+            return Ok(None);
+        };
         let event = message.event.as_text().and_then(Event::reserved);
         self.dispatch_to(channel, event.as_ref(), message)
     }
@@ -394,25 +421,26 @@ impl ServerSession {
         channel: ChannelId,
         event: Option<&Event>,
         message: Message,
-    ) -> Result<(), SessionError> {
-        let Some(slot) = self.slots.get_mut(channel) else { return Ok(()) };
+    ) -> Result<Option<SessionEvent>, SessionError> {
+        let Some(slot) = self.slots.get_mut(channel) else { return Ok(None) };
         if let Some(joining) = slot.joining() {
             self.parked_bytes += parked_size(&message);
             joining.parked.push(message);
-            return Ok(());
+            return Ok(None);
         }
         if event == Some(&Event::Join) {
             let replaced = self.replace(channel);
-            return self.join(message, Some(replaced));
+            self.join(message, Some(replaced))?;
+            return Ok(None);
         }
         if !slot.accepts(message.join_ref.as_ref(), self.config.join_ref_rule) {
-            return Ok(());
+            return Ok(None);
         }
         if slot.is_leaving() {
             // The channel has stopped listening: as in Phoenix, what comes now has no answer.
-            return Ok(());
+            return Ok(None);
         }
-        self.events.push_back(match event {
+        Ok(Some(match event {
             Some(Event::Leave) => {
                 slot.leave();
                 SessionEvent::Leave { channel, reference: message.reference }
@@ -426,8 +454,7 @@ impl ServerSession {
                 payload: message.payload,
                 reference: message.reference,
             },
-        });
-        Ok(())
+        }))
     }
 
     fn join(&mut self, message: Message, replaces: Option<Option<Ref>>) -> Result<(), SessionError> {
@@ -506,7 +533,8 @@ impl ServerSession {
     fn unpark(&mut self, parked: Vec<Message>) -> Result<(), SessionError> {
         for message in parked {
             self.parked_bytes -= parked_size(&message);
-            self.dispatch(message)?;
+            let event = self.dispatch(message)?;
+            self.events.extend(event);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::item::MessageKind;
 use super::progress::{FrameProgress, Part};
 use super::spill::{PartialFrame, Spill};
 use super::{Extension, FrameHeader, Item, Opcode, ProtocolViolation};
+use crate::incoming::Data;
 
 /// Reads the frames of one side of one connection.
 ///
@@ -102,6 +103,18 @@ impl Decoder {
     /// The first violation of the peer, which ends the reading: the same is
     /// returned from then on.
     pub fn decode(&mut self, input: &mut &mut [u8]) -> Result<Option<Item>, ProtocolViolation> {
+        Ok(self.decode_here(input)?.map(Item::into_owned))
+    }
+
+    /// As [`decode`](Self::decode), but a message that lies whole in the input is not copied out of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    pub fn decode_here<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+    ) -> Result<Option<Item<Data<'a>>>, ProtocolViolation> {
         match self.state {
             State::Open => {}
             State::Closed => {
@@ -119,7 +132,10 @@ impl Decoder {
         outcome
     }
 
-    fn next_item(&mut self, input: &mut &mut [u8]) -> Result<Option<Item>, ProtocolViolation> {
+    fn next_item<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+    ) -> Result<Option<Item<Data<'a>>>, ProtocolViolation> {
         while !input.is_empty() {
             let Some(frame) = self.resume_frame(input)? else {
                 break;
@@ -212,11 +228,11 @@ impl Decoder {
     }
 
     /// Takes from `input` what belongs to `frame`, and the item it completes.
-    fn read_payload(
+    fn read_payload<'a>(
         &mut self,
         mut frame: FrameProgress,
-        input: &mut &mut [u8],
-    ) -> Result<Option<Item>, ProtocolViolation> {
+        input: &mut &'a mut [u8],
+    ) -> Result<Option<Item<Data<'a>>>, ProtocolViolation> {
         let here = frame.remaining().min(input.len());
         let piece = input.split_off_mut(..here).unwrap_or_default();
         frame.receive(piece);
@@ -225,9 +241,9 @@ impl Decoder {
             return Ok(None);
         }
         let payload = if frame.is_single_piece(piece) {
-            Some(self.inflated(frame.part, piece)?.unwrap_or_else(|| Bytes::copy_from_slice(piece)))
+            Some(self.inflated(frame.part, piece)?.map_or(Data::Here(piece), Data::Own))
         } else {
-            self.join(&frame, piece)?
+            self.join(&frame, piece)?.map(Data::Own)
         };
         self.release_if_empty();
         payload.map(|payload| frame.part.into_item(payload)).transpose()

@@ -1,27 +1,43 @@
 //! What comes out of a decoder.
 
 use std::fmt;
+use std::ops::Deref;
 
 use bytes::Bytes;
 
 use super::{CloseFrame, ProtocolViolation};
+use crate::incoming::Data;
 
 /// One thing that the peer said.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Item {
+pub enum Item<D = Bytes> {
     /// A whole text message; its bytes are UTF-8.
-    Text(Bytes),
+    Text(D),
     /// A whole binary message.
-    Binary(Bytes),
+    Binary(D),
     /// To be answered by a pong with the same payload.
-    Ping(Bytes),
+    Ping(D),
     /// The answer to a ping, or unsolicited.
-    Pong(Bytes),
+    Pong(D),
     /// The last item of a connection, with what the peer gave as its cause.
     Close(Option<CloseFrame>),
 }
 
-impl fmt::Debug for Item {
+impl Item<Data<'_>> {
+    /// The same in memory of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Item {
+        match self {
+            Item::Text(data) => Item::Text(data.into_bytes()),
+            Item::Binary(data) => Item::Binary(data.into_bytes()),
+            Item::Ping(data) => Item::Ping(data.into_bytes()),
+            Item::Pong(data) => Item::Pong(data.into_bytes()),
+            Item::Close(frame) => Item::Close(frame),
+        }
+    }
+}
+
+impl<D: Deref<Target = [u8]>> fmt::Debug for Item<D> {
     /// Tells how long a payload is, but not what it says.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, payload) = match self {
@@ -44,7 +60,7 @@ pub(super) struct MessageKind {
 
 impl MessageKind {
     /// Text is looked at only here, as a character may span fragments and is compressed with the others.
-    pub(super) fn into_item(self, payload: Bytes) -> Result<Item, ProtocolViolation> {
+    pub(super) fn into_item(self, payload: Data<'_>) -> Result<Item<Data<'_>>, ProtocolViolation> {
         match self.is_text {
             true if simdutf8::basic::from_utf8(&payload).is_err() => Err(ProtocolViolation::InvalidUtf8),
             true => Ok(Item::Text(payload)),
@@ -60,7 +76,7 @@ mod tests {
     #[test]
     fn payloads_are_not_for_the_log() {
         for (item, shown) in [
-            (Item::Text("secret".into()), "Text(6 bytes)"),
+            (Item::Text(Bytes::from("secret")), "Text(6 bytes)"),
             (Item::Binary("secret".into()), "Binary(6 bytes)"),
             (Item::Close(None), "Close(None)"),
         ] {

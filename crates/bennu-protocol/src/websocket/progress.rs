@@ -1,9 +1,8 @@
 //! A frame on its way in.
 
-use bytes::Bytes;
-
 use super::item::MessageKind;
 use super::{CloseFrame, Item, ProtocolViolation, mask};
+use crate::incoming::Data;
 
 /// A frame that was admitted, and how much of its payload has come.
 pub(super) struct FrameProgress {
@@ -65,7 +64,7 @@ impl Part {
     }
 
     /// Makes an item of the complete and inflated payload.
-    pub(super) fn into_item(self, payload: Bytes) -> Result<Item, ProtocolViolation> {
+    pub(super) fn into_item(self, payload: Data<'_>) -> Result<Item<Data<'_>>, ProtocolViolation> {
         Ok(match self {
             Self::Whole(kind) | Self::Fragment(kind) | Self::Last(kind) => {
                 return kind.into_item(payload);

@@ -1,13 +1,13 @@
 //! What is to be sent to a client.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bennu_protocol::{ChannelId, Frame};
 use bennu_pubsub::Delivery;
 
 use super::lane::{Dropped, Lane, Queued};
+use crate::few::Few;
 use crate::slow_reader::SlowReader;
 
 /// Frames in the order in which they leave. Takes no memory while it is empty.
@@ -16,7 +16,7 @@ use crate::slow_reader::SlowReader;
 /// waits in one queue. Each has its place in the order, so a lane that lets go of some moves nothing else.
 #[derive(Default)]
 pub(super) struct Outbox {
-    frames: VecDeque<(u64, Frame)>,
+    frames: Few<(u64, Frame)>,
     lanes: Vec<Lane>,
     /// The place of the frame that comes next.
     next: u64,
@@ -114,9 +114,6 @@ impl Outbox {
             take(frame);
         }
         self.forget_lanes(|lane| lane.is_over());
-        if self.frames.is_empty() {
-            self.frames = VecDeque::new();
-        }
         taken
     }
 
@@ -125,7 +122,7 @@ impl Outbox {
         let count = self.len();
         self.lanes = Vec::new();
         self.bytes = 0;
-        self.frames = VecDeque::new();
+        self.frames = Few::default();
         count
     }
 
@@ -141,6 +138,10 @@ impl Outbox {
     /// The channels that have to end.
     pub(super) fn lost(&self) -> Vec<ChannelId> {
         self.lanes.iter().filter(|lane| lane.is_lost()).map(|lane| lane.channel).collect()
+    }
+
+    pub(super) fn has_lost(&self) -> bool {
+        self.lanes.iter().any(Lane::is_lost)
     }
 
     /// A lost channel has ended.
@@ -201,6 +202,9 @@ impl Outbox {
     }
 
     fn forget_lanes(&mut self, is_over: impl Fn(&Lane) -> bool) {
+        if self.lanes.is_empty() {
+            return;
+        }
         self.lanes.retain(|lane| !is_over(lane));
         if self.lanes.is_empty() {
             self.lanes = Vec::new();

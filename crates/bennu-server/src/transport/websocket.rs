@@ -1,14 +1,13 @@
 //! A connection over a WebSocket, on any stream of bytes.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bennu_protocol::Frame;
 use bennu_protocol::websocket::{Decoder, Item, Opcode, ProtocolViolation, close, close_frame, encode_frame};
+use bennu_protocol::{Data, FrameKind, Incoming};
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -16,7 +15,9 @@ use tokio::time::{Instant, Sleep};
 use super::shard::{Run, Sent, ShardStream};
 use super::stall::Stall;
 use crate::connection::Connection;
+use crate::few::Few;
 use crate::metrics::Cause;
+use crate::turn;
 
 /// Bytes that one read takes at most; the buffer belongs to the thread, not to a connection.
 const SCRATCH: usize = 64 * 1024;
@@ -57,7 +58,7 @@ struct Writing {
     /// The answer to the last ping; earlier ones need none (RFC 6455, 5.5.3).
     pong: Option<Bytes>,
     /// Frames, of which the first may be half written.
-    frames: VecDeque<Bytes>,
+    frames: Few<Bytes>,
     /// Whether the first frame is half written and must be finished.
     partial: bool,
 }
@@ -162,9 +163,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         let is_long = unread.len() >= SIGN_OF_LIFE;
         let mut is_first = true;
         loop {
-            let decoded = self.decoder.decode(&mut unread);
+            let decoded = self.decoder.decode_here(&mut unread);
             if std::mem::take(&mut is_first) && (is_long || matches!(decoded, Ok(Some(_)))) {
-                self.connection.received(Instant::now().into_std());
+                self.connection.received(turn::now());
             }
             match decoded {
                 Ok(Some(item)) => self.handle_item(item, cx)?,
@@ -178,10 +179,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         }
     }
 
-    fn handle_item(&mut self, item: Item, cx: &mut Context<'_>) -> Result<(), End> {
+    fn handle_item(&mut self, item: Item<Data<'_>>, cx: &mut Context<'_>) -> Result<(), End> {
         match item {
-            Item::Text(bytes) => self.connection.receive(Frame::text(bytes), cx),
-            Item::Binary(bytes) => self.connection.receive(Frame::binary(bytes), cx),
+            Item::Text(data) => self.connection.receive(Incoming { kind: FrameKind::Text, data }, cx),
+            Item::Binary(data) => self.connection.receive(Incoming { kind: FrameKind::Binary, data }, cx),
             Item::Ping(payload) => self.writing.pong = Some(encode_frame(Opcode::Pong, &payload)),
             Item::Pong(_) => {}
             Item::Close(frame) => {
@@ -204,15 +205,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
             let io = Pin::new(&mut self.io);
             let polled = match self.writing.frames.len() {
                 0 => {
-                    self.writing.frames = VecDeque::new();
                     self.stall.clear();
                     return io.poll_flush(cx);
                 }
-                1 => io.poll_write(cx, &self.writing.frames[0]),
+                _ if let Few::One(frame) = &self.writing.frames => io.poll_write(cx, frame),
                 _ => {
                     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                     let mut count = 0;
-                    for (slice, frame) in slices.iter_mut().zip(&self.writing.frames) {
+                    for (slice, frame) in slices.iter_mut().zip(self.writing.frames.iter()) {
                         *slice = IoSlice::new(frame);
                         count += 1;
                     }
@@ -292,7 +292,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
                 code
             }
         };
-        for frame in std::mem::take(&mut self.writing.frames) {
+        while let Some(frame) = self.writing.frames.pop_front() {
             self.io.write_all(&frame).await?;
         }
         self.io.write_all(&close_frame(code)).await?;

@@ -301,7 +301,7 @@ fn it_takes_no_memory_while_it_is_empty() {
     (1..100).for_each(|number| assert!(broadcast(&mut outbox, policy, number, "none")));
     outbox.push(frame(100, 10));
     assert_eq!(taken(&mut outbox, usize::MAX), [0, 94, 95, 96, 97, 98, 99, 100]);
-    assert_eq!((outbox.frames.capacity(), outbox.lanes.capacity()), (0, 0));
+    assert_eq!((outbox.frames.len(), outbox.lanes.capacity()), (0, 0));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::lane::Audience;
 use super::topics::Pending;
 use crate::mailbox::{Mailbox, Subscription};
 use crate::socket::TransportKind;
+use crate::turn::{self, Counts};
 
 /// The broadcasts of one flight, as runs of bytes.
 pub(super) struct Batch<'a> {
@@ -65,9 +66,8 @@ impl<'a> Batch<'a> {
     /// Counts what was sent.
     pub(super) fn record(&self) {
         for Variant { audience, sent, .. } in &self.variants {
-            let metrics = audience.mount.metrics.transport(TransportKind::WebSocket);
-            metrics.sent_frames.increment(sent.frames);
-            metrics.sent_bytes.increment(sent.bytes);
+            let counts = Counts { sent_frames: sent.frames, sent_bytes: sent.bytes, ..Counts::default() };
+            turn::count(&audience.mount, TransportKind::WebSocket, counts);
         }
     }
 

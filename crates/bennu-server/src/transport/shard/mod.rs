@@ -250,12 +250,16 @@ impl Seat {
 
     /// Takes what was broadcast to the connection's channels until now.
     pub(crate) fn pull(&self, owner: u64) -> Vec<Pulled> {
-        let Shard { queue, is_dirty, .. } = &*self.shard;
-        // What another thread broadcast before it sent something is seen by who has seen that.
-        if !queue.has_deliveries() && !is_dirty.load(Ordering::Relaxed) {
-            return Vec::new();
+        match self.may_pull() {
+            true => self.shard.absorbed().pull(self.key, owner),
+            false => Vec::new(),
         }
-        self.shard.absorbed().pull(self.key, owner)
+    }
+
+    /// Whether anything was broadcast that the shard has not delivered to all.
+    pub(crate) fn may_pull(&self) -> bool {
+        // What another thread broadcast before it sent something is seen by who has seen that.
+        self.shard.queue.has_deliveries() || self.shard.is_dirty.load(Ordering::Relaxed)
     }
 }
 

@@ -18,6 +18,7 @@ use super::{Arrival, Seat, Shard};
 use crate::joined::{discard, guarded};
 use crate::mailbox::Mailbox;
 use crate::transport::websocket::WebSocket;
+use crate::turn;
 
 /// What the poll calls a wake-up by another thread.
 pub(super) const WAKER: Token = Token(usize::MAX);
@@ -100,6 +101,7 @@ impl Runner {
             self.serve_queue();
             self.fly()?;
             self.serve_deadlines();
+            turn::settle();
         }
         Ok(())
     }
@@ -113,6 +115,7 @@ impl Runner {
         topics.close_all(&self.pubsub);
         discard(topics);
         self.shard.queue.take_deliveries().into_iter().for_each(discard);
+        turn::settle();
     }
 
     /// Takes readiness from the kernel, and runs who is ready.
@@ -125,6 +128,7 @@ impl Runner {
             polled => polled?,
         }
         self.shard.queue.woke();
+        turn::begin();
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let Some(slot) = self.slots.get_mut(event.token().0) else { continue };
