@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 pub(crate) enum Few<T> {
     One(T),
     /// None of them, or as many as there are.
-    #[expect(clippy::box_collection, reason = "the deque's own four words are what an empty one need not have")]
+    #[expect(
+        clippy::box_collection,
+        reason = "the deque's own four words are what an empty one need not have"
+    )]
     Many(Option<Box<VecDeque<T>>>),
 }
 

@@ -325,6 +325,20 @@ impl WebSocket<ShardStream> {
     }
 
     /// Whether a broadcast for this subscription may be written at once.
+    /// Reads what has arrived, if the connection wants any; without it, a poll finds out why there is none.
+    pub(super) fn read_ahead(&mut self, room: &mut [u8]) -> Option<usize> {
+        match self.connection.wants_input() {
+            true => self.io.try_read(room).ok().flatten().filter(|count| *count > 0),
+            false => None,
+        }
+    }
+
+    /// Runs what was read ahead.
+    pub(super) fn take_in(&mut self, bytes: &mut [u8], cx: &mut Context<'_>) -> Result<(), End> {
+        self.connection.begin_turn();
+        self.handle(bytes, cx)
+    }
+
     pub(super) fn is_clear_for(&self, token: u64) -> bool {
         let writing = &self.writing;
         writing.frames.is_empty() && writing.pong.is_none() && self.connection.is_clear_for(token)

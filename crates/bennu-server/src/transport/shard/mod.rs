@@ -1,6 +1,7 @@
 //! Connections that a thread of their own runs, one thread for each core; see DESIGN.md.
 
 mod batch;
+mod input;
 mod lane;
 mod queue;
 mod run;

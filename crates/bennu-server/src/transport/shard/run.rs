@@ -12,12 +12,13 @@ use mio::{Events, Interest, Token};
 use slab::Slab;
 
 use super::batch::Batch;
+use super::input::Input;
 use super::stream::ShardStream;
 use super::topics::{Flight, Key, Visited};
 use super::{Arrival, Seat, Shard};
 use crate::joined::{discard, guarded};
 use crate::mailbox::Mailbox;
-use crate::transport::websocket::WebSocket;
+use crate::transport::websocket::{End, WebSocket};
 use crate::turn;
 
 /// What the poll calls a wake-up by another thread.
@@ -40,6 +41,8 @@ pub(super) struct Runner {
     slots: Slab<Slot>,
     /// The subscribers of a slice.
     subs: Vec<Visited>,
+    /// What was read and has yet to be handled.
+    input: Input,
     /// When the next connection's deadline may be.
     next_deadline: Option<Instant>,
     stops: bool,
@@ -67,6 +70,7 @@ impl Runner {
             shard,
             slots: Slab::new(),
             subs: Vec::new(),
+            input: Input::default(),
             next_deadline: None,
             stops: false,
             pubsub,
@@ -132,14 +136,37 @@ impl Runner {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let Some(slot) = self.slots.get_mut(event.token().0) else { continue };
-            if let State::Open(socket) = &mut slot.state {
-                socket.stream().ready(event);
-            }
             // A key that does not fit is the waker's, which has no slot.
-            self.run_slot(event.token().0 as Key, &mut []);
+            let key = event.token().0 as Key;
+            let State::Open(socket) = &mut slot.state else {
+                self.run_slot(key, &mut []);
+                continue;
+            };
+            socket.stream().ready(event);
+            match socket.read_ahead(self.input.room()) {
+                Some(count) => self.input.add(key, count),
+                None => self.run_slot(key, &mut []),
+            }
+            if self.input.is_full() {
+                self.serve_input();
+            }
         }
+        self.serve_input();
         self.events = events;
         Ok(())
+    }
+
+    /// Gives what was read to the connections, and then lets them write.
+    fn serve_input(&mut self) {
+        let mut input = std::mem::take(&mut self.input);
+        for (key, bytes) in input.pieces() {
+            self.run_with(key, |slot, cx| slot.take_in(bytes, cx));
+        }
+        for key in input.keys() {
+            self.run_slot(key, &mut []);
+        }
+        input.clear();
+        self.input = input;
     }
 
     /// Lets arrivals in, and runs who was woken.
@@ -308,12 +335,28 @@ impl Slot {
     fn poll(&mut self, early: &mut [u8], cx: &mut Context<'_>) -> Poll<()> {
         if let State::Open(socket) = &mut self.state {
             let Poll::Ready(end) = socket.poll_open(early, cx) else { return Poll::Pending };
-            let State::Open(mut socket) = std::mem::replace(&mut self.state, State::Gone) else {
-                return Poll::Ready(());
-            };
+            self.close(end);
+        }
+        self.poll_closing(cx)
+    }
+
+    /// Runs what was read; what it leads to is written by the next poll.
+    fn take_in(&mut self, bytes: &mut [u8], cx: &mut Context<'_>) -> Poll<()> {
+        if let State::Open(socket) = &mut self.state {
+            let Err(end) = socket.take_in(bytes, cx) else { return Poll::Pending };
+            self.close(end);
+        }
+        self.poll_closing(cx)
+    }
+
+    fn close(&mut self, end: End) {
+        if let State::Open(mut socket) = std::mem::replace(&mut self.state, State::Gone) {
             socket.stream().try_always();
             self.state = State::Closing(Box::pin(socket.finish(end)));
         }
+    }
+
+    fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
             State::Closing(closing) => closing.as_mut().poll(cx),
             State::Open(_) | State::Gone => Poll::Ready(()),

@@ -46,6 +46,25 @@ impl ShardStream {
     }
 
     /// Writes what the kernel takes at once; `None` when it takes nothing now.
+    /// Reads without waiting; `None` if there is nothing to read.
+    pub(crate) fn try_read(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        if !self.readable && !self.tries {
+            return Ok(None);
+        }
+        match retried(|| self.tcp.read(room)) {
+            Ok(count) => {
+                // The kernel gave all that it had, and reports when there is more.
+                self.readable = count == room.len() || self.ends;
+                Ok(Some(count))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
         if !self.writable && !self.tries {
             return Ok(None);
@@ -77,21 +96,12 @@ impl AsyncRead for ShardStream {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.readable && !self.tries {
-            return Poll::Pending;
-        }
-        let room = buf.remaining();
-        match retried(|| self.tcp.read(buf.initialize_unfilled())) {
-            Ok(count) => {
-                // The kernel gave all that it had, and reports when there is more.
-                self.readable = count == room || self.ends;
+        match self.try_read(buf.initialize_unfilled()) {
+            Ok(Some(count)) => {
                 buf.advance(count);
                 Poll::Ready(Ok(()))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.readable = false;
-                Poll::Pending
-            }
+            Ok(None) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
     }
