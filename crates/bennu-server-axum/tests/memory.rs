@@ -225,18 +225,18 @@ fn main() {
     first.ask(&join(1, "room:first"));
 
     let whole = Region::new(ALLOCATOR);
-    gate.count("idle connection", CONNECTIONS, [845.0, 3.05, 51.5], |_| {
+    gate.count("idle connection", CONNECTIONS, [885.0, 3.05, 51.5], |_| {
         clients.extend((0..CONNECTIONS).map(|_| Client::connect(address)));
     });
     let frame = join(1, "room:lobby");
-    gate.count("its first joined channel", CONNECTIONS, [110.0, 2.05, 16.5], |_| {
+    gate.count("its first joined channel", CONNECTIONS, [110.0, 2.05, 12.6], |_| {
         ask_all(&mut clients, &frame, 1);
     });
     let messages = CONNECTIONS * MESSAGES;
     let frame = text(r#"[null,"2","phoenix","heartbeat",{}]"#);
-    gate.count("heartbeat", messages, [1.0, 0.01, 7.1], |_| ask_all(&mut clients, &frame, MESSAGES));
+    gate.count("heartbeat", messages, [1.0, 0.01, 3.1], |_| ask_all(&mut clients, &frame, MESSAGES));
     let frame = text(r#"["1","3","room:lobby","echo",{"body":"0123456789"}]"#);
-    gate.count("echo", messages, [1.0, 0.01, 8.1], |_| ask_all(&mut clients, &frame, MESSAGES));
+    gate.count("echo", messages, [1.0, 0.01, 3.1], |_| ask_all(&mut clients, &frame, MESSAGES));
     gate.count("delivery of a broadcast", messages, [1.0, 0.01, 0.05], |endpoint| {
         for _ in 0..MESSAGES {
             endpoint.broadcast("room:lobby", "news", Payload::empty()).unwrap();
@@ -245,14 +245,14 @@ fn main() {
     });
     let (shared, own) = clients.split_at_mut(CONNECTIONS / 2);
     let name = "each further joined channel, topic shared by 500";
-    join_more(&mut gate, name, shared, [114.0, 0.1, 15.0], |_, number| format!("room:shared{number}"));
+    join_more(&mut gate, name, shared, [114.0, 0.1, 11.2], |_, number| format!("room:shared{number}"));
     let name = "each further joined channel, topic of its own";
-    join_more(&mut gate, name, &mut own[..100], [258.0, 1.1, 16.2], |client, number| {
+    join_more(&mut gate, name, &mut own[..100], [258.0, 1.1, 12.3], |client, number| {
         format!("room:{client}:{number}")
     });
     drop((first, clients));
     gate.wait_for_watch();
     // The shard's table of connections keeps room for as many as there were, until nobody is left.
-    gate.report("left behind when it has gone", CONNECTIONS, [590.0, 0.05, 1_450.0], &whole);
+    gate.report("left behind when it has gone", CONNECTIONS, [630.0, 0.05, 1_450.0], &whole);
     assert!(gate.broken == 0, "{WHAT_TO_DO}");
 }

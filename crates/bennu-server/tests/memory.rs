@@ -204,7 +204,7 @@ async fn connect_all(endpoint: &Endpoint, rows: &mut Vec<Row>) -> Vec<Client> {
     for stream in streams {
         clients.push(Client::connect(endpoint, stream).await);
     }
-    rows.push(Row::held("idle connection", &region, CONNECTIONS, (1_420.0, 5.1)));
+    rows.push(Row::held("idle connection", &region, CONNECTIONS, (1_460.0, 5.1)));
     clients
 }
 
@@ -213,17 +213,17 @@ fn join_all(clients: &mut [Client], rows: &mut Vec<Row>) {
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&frame));
     rows.push(Row::held("its first joined channel", &region, CONNECTIONS, (105.0, 2.1)));
-    rows.push(Row::passing("joining it", &region, CONNECTIONS, 16.5));
+    rows.push(Row::passing("joining it", &region, CONNECTIONS, 12.6));
     let heartbeat = text(r#"[null,"2","phoenix","heartbeat",{}]"#);
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&heartbeat));
     rows.push(Row::held("after a heartbeat", &region, CONNECTIONS, (0.0, 0.0)));
-    rows.push(Row::passing("a heartbeat", &region, CONNECTIONS, 7.1));
+    rows.push(Row::passing("a heartbeat", &region, CONNECTIONS, 3.1));
     let echo = text(r#"["1","3","room:lobby","echo",{"body":"0123456789012345678901234567890123456789"}]"#);
     let region = Region::new(ALLOCATOR);
     clients.iter_mut().for_each(|client| client.send(&echo));
     rows.push(Row::held("after an echo", &region, CONNECTIONS, (0.0, 0.0)));
-    rows.push(Row::passing("an echo", &region, CONNECTIONS, 8.1));
+    rows.push(Row::passing("an echo", &region, CONNECTIONS, 3.1));
 }
 
 /// Joins more topics, the same for some connections or for each another, and leaves nobody out.
@@ -251,7 +251,7 @@ fn broadcast(endpoint: &Endpoint, clients: &mut [Client], rows: &mut Vec<Row>) {
     endpoint.broadcast("room:lobby", "news", Payload::empty()).unwrap();
     clients.iter_mut().for_each(Client::poll);
     rows.push(Row::held("after a broadcast", &region, CONNECTIONS, (0.0, 0.0)));
-    rows.push(Row::passing("a delivery", &region, CONNECTIONS, 3.1));
+    rows.push(Row::passing("a delivery", &region, CONNECTIONS, 1.2));
 }
 
 fn main() {
@@ -271,14 +271,14 @@ fn main() {
         shared,
         ["each further joined channel, topic shared by 500", "joining it "],
         |_, number| format!("room:shared{number}"),
-        [130.0, 0.1, 15.0],
+        [130.0, 0.1, 11.0],
         &mut rows,
     );
     join_more(
         &mut own[..100],
         ["each further joined channel, topic of its own", "joining it  "],
         |client, number| format!("room:{client}:{number}"),
-        [184.0, 1.1, 15.0],
+        [184.0, 1.1, 11.0],
         &mut rows,
     );
     rows.iter().for_each(Row::print);

@@ -336,7 +336,12 @@ impl WebSocket<ShardStream> {
     /// Runs what was read ahead.
     pub(super) fn take_in(&mut self, bytes: &mut [u8], cx: &mut Context<'_>) -> Result<(), End> {
         self.connection.begin_turn();
-        self.handle(bytes, cx)
+        // What others sent before comes first.
+        self.connection.poll(cx);
+        match self.connection.close_code() {
+            Some(code) => Err(End::Close(code)),
+            None => self.handle(bytes, cx),
+        }
     }
 
     pub(super) fn is_clear_for(&self, token: u64) -> bool {

@@ -51,6 +51,8 @@ pub(super) struct Runner {
 
 struct Slot {
     mailbox: Arc<Mailbox>,
+    /// The mailbox as well; each turn would count it anew.
+    waker: Waker,
     state: State,
 }
 
@@ -160,10 +162,11 @@ impl Runner {
     fn serve_input(&mut self) {
         let mut input = std::mem::take(&mut self.input);
         for (key, bytes) in input.pieces() {
-            self.run_with(key, |slot, cx| slot.take_in(bytes, cx));
+            self.begin_turn(key, |state, cx| state.take_in(bytes, cx));
         }
         for key in input.keys() {
-            self.run_slot(key, &mut []);
+            self.go_on(key, |state, cx| state.poll(&mut [], cx));
+            self.end_turn(key);
         }
         input.clear();
         self.input = input;
@@ -196,21 +199,35 @@ impl Runner {
         let mailbox = connection.mailbox().clone();
         mailbox.sit_down(Seat { shard: self.shard.clone(), key });
         let socket = WebSocket::new(stream, connection, decoder);
-        vacant.insert(Slot { mailbox, state: State::Open(socket) });
+        let waker = Waker::from(mailbox.clone());
+        vacant.insert(Slot { mailbox, waker, state: State::Open(socket) });
         self.run_slot(key, &mut early);
     }
 
     /// Polls a connection, at first with what came behind its handshake.
     fn run_slot(&mut self, key: Key, early: &mut [u8]) {
-        self.run_with(key, |slot, cx| slot.poll(early, cx));
+        self.run_with(key, |state, cx| state.poll(early, cx));
     }
 
-    fn run_with(&mut self, key: Key, run: impl FnOnce(&mut Slot, &mut Context<'_>) -> Poll<()>) {
+    /// Runs a connection for a turn.
+    fn run_with(&mut self, key: Key, run: impl FnOnce(&mut State, &mut Context<'_>) -> Poll<()>) {
+        self.begin_turn(key, run);
+        self.end_turn(key);
+    }
+
+    /// Who wakes the connection from now on need not tell the shard.
+    fn begin_turn(&mut self, key: Key, run: impl FnOnce(&mut State, &mut Context<'_>) -> Poll<()>) {
+        if let Some(slot) = self.slots.get(key as usize) {
+            slot.mailbox.begin_turn();
+            self.go_on(key, run);
+        }
+    }
+
+    fn go_on(&mut self, key: Key, run: impl FnOnce(&mut State, &mut Context<'_>) -> Poll<()>) {
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
-        slot.mailbox.begin_turn();
         self.shard.running.store(slot.mailbox.id.owner(), Ordering::Relaxed);
-        let waker = Waker::from(slot.mailbox.clone());
-        let polled = guarded(|| run(slot, &mut Context::from_waker(&waker)));
+        let Slot { waker, state, .. } = slot;
+        let polled = guarded(|| run(state, &mut Context::from_waker(waker)));
         let is_over = polled.map_or_else(
             |panic| {
                 tracing::error!(connection = slot.mailbox.id.owner(), %panic, "a connection panicked");
@@ -220,13 +237,17 @@ impl Runner {
         );
         if is_over {
             self.remove(key);
-        } else {
-            if let Some(deadline) = slot.deadline() {
-                self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
-            }
-            if slot.mailbox.end_turn() {
-                self.shard.queue.wake(key);
-            }
+        }
+    }
+
+    /// A connection that is left may have been woken meanwhile.
+    fn end_turn(&mut self, key: Key) {
+        let Some(slot) = self.slots.get(key as usize) else { return };
+        if let Some(deadline) = slot.state.deadline() {
+            self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
+        }
+        if slot.mailbox.end_turn() {
+            self.shard.queue.wake(key);
         }
     }
 
@@ -319,21 +340,21 @@ impl Runner {
             return;
         }
         let keys: Vec<usize> =
-            self.slots.iter().filter(|(_, slot)| slot.is_due(now)).map(|(key, _)| key).collect();
+            self.slots.iter().filter(|(_, slot)| slot.state.is_due(now)).map(|(key, _)| key).collect();
         for key in keys {
-            self.run_with(key as Key, |slot, cx| {
-                slot.timeout(now, cx);
-                slot.poll(&mut [], cx)
+            self.run_with(key as Key, |state, cx| {
+                state.timeout(now, cx);
+                state.poll(&mut [], cx)
             });
         }
-        let earliest = self.slots.iter().filter_map(|(_, slot)| slot.deadline()).min();
+        let earliest = self.slots.iter().filter_map(|(_, slot)| slot.state.deadline()).min();
         self.next_deadline = earliest.map(|deadline| deadline.max(now + TICK));
     }
 }
 
-impl Slot {
+impl State {
     fn poll(&mut self, early: &mut [u8], cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Open(socket) = &mut self.state {
+        if let State::Open(socket) = self {
             let Poll::Ready(end) = socket.poll_open(early, cx) else { return Poll::Pending };
             self.close(end);
         }
@@ -342,7 +363,7 @@ impl Slot {
 
     /// Runs what was read; what it leads to is written by the next poll.
     fn take_in(&mut self, bytes: &mut [u8], cx: &mut Context<'_>) -> Poll<()> {
-        if let State::Open(socket) = &mut self.state {
+        if let State::Open(socket) = self {
             let Err(end) = socket.take_in(bytes, cx) else { return Poll::Pending };
             self.close(end);
         }
@@ -350,27 +371,27 @@ impl Slot {
     }
 
     fn close(&mut self, end: End) {
-        if let State::Open(mut socket) = std::mem::replace(&mut self.state, State::Gone) {
+        if let State::Open(mut socket) = std::mem::replace(self, State::Gone) {
             socket.stream().try_always();
-            self.state = State::Closing(Box::pin(socket.finish(end)));
+            *self = State::Closing(Box::pin(socket.finish(end)));
         }
     }
 
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.state {
+        match self {
             State::Closing(closing) => closing.as_mut().poll(cx),
             State::Open(_) | State::Gone => Poll::Ready(()),
         }
     }
 
     fn timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if let State::Open(socket) = &mut self.state {
+        if let State::Open(socket) = self {
             socket.timeout(now, cx);
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        match &self.state {
+        match self {
             State::Open(socket) => socket.deadline(),
             State::Closing(_) | State::Gone => None,
         }
