@@ -73,6 +73,7 @@ run() {
     echo "$(progress)round $round: $name $mode $*"
     case "$name" in
     *-2-cores) server_cpu=0,1 client_cpu=0,1 ;;
+    *-acks) set -- "$@" --delayed-acks ;;
     esac
     # As long as the frames of Phoenix are for the same payload. An echo's reply is longer than the message there: the mean of both.
     case "$name $mode" in
@@ -80,13 +81,13 @@ run() {
     "bun-padded echo") size=118 ;;
     esac
     case "$name" in
-    bennu | bennu-2-cores) protocol=phoenix command="$server" ;;
+    bennu | bennu-2-cores | bennu-acks) protocol=phoenix command="$server" ;;
     bennu-tls)
         protocol=phoenix url='wss://127.0.0.1:{port}' trust=(--insecure)
         command="$server --tls-cert $work/cert.pem --tls-key $work/key.pem"
         ;;
     bennu-state) protocol=phoenix url='ws://127.0.0.1:{port}/state' command="$server" ;;
-    bun | bun-padded | bun-2-cores) command="$peers/js/bun $peers/js/bun.mjs --port {port}" ;;
+    bun | bun-padded | bun-2-cores | bun-acks) command="$peers/js/bun $peers/js/bun.mjs --port {port}" ;;
     ws) command="node $peers/js/ws.mjs --port {port}" ;;
     axum) command="$rust/axum --port {port}" ;;
     socket.io) protocol=socketio command="node $peers/js/socketio.mjs --port {port}" ;;
@@ -147,8 +148,8 @@ headlines() {
     on "$both $all $lossy" conns --connections "$connections" --settle "$settle"
     on "bennu $variants $topics $lossy" conns --connections 2000 --joins 11 --idle --settle "$settle"
     crowded "$both"
-    on "$both bun-padded $all $lossy" fanout "${timed[@]}"
-    on "$both bun-padded $all" fanout --outstanding 16 "${timed[@]}"
+    on "$both bun-padded bennu-acks bun-acks $all $lossy" fanout "${timed[@]}"
+    on "$both bun-padded bennu-acks bun-acks $all" fanout --outstanding 16 "${timed[@]}"
     on "$both bun-padded $all" fanout --outstanding 64 "${timed[@]}"
     on "$both bun-padded $all" fanout --publishers 64 "${timed[@]}"
     # Its figure is a tail: it takes more messages to have one.

@@ -42,7 +42,8 @@ impl Bench {
             !url.tls || common.ca.is_some() || common.insecure,
             "with TLS, say --ca FILE or --insecure"
         );
-        let target = Target::new(&url, common.protocol, purpose, &trust, common.sources)?;
+        let target =
+            Target::new(&url, common.protocol, purpose, &trust, (common.sources, common.delayed_acks))?;
         let server = match &common.spawn {
             Some(command) => {
                 let cpus = common.server_cpu.as_deref().map(server::cpus).transpose()?;

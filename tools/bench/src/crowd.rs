@@ -99,6 +99,7 @@ impl Member {
         let flags = [
             ("--tls", common.tls),
             ("--insecure", common.insecure),
+            ("--delayed-acks", common.delayed_acks),
             ("--own-topics", call.own_topics),
             ("--mixed", call.mixed),
         ];

@@ -26,6 +26,7 @@ pub(crate) struct Link {
     decoder: Decoder,
     /// What the socket did not take yet; no memory while empty.
     unsent: Vec<u8>,
+    delayed_acks: bool,
 }
 
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl Link {
             state: State::Upgrading(Vec::new()),
             decoder: Decoder::new(Role::Client, limits),
             unsent: target.request(),
+            delayed_acks: target.delayed_acks,
         })
     }
 
@@ -149,6 +151,11 @@ impl Link {
         let text = String::from_utf8_lossy(&head[..end]);
         check_response(&text).map_err(|why| Fault::Refused { link: self.number, why })?;
         self.state = State::Open;
+        if self.delayed_acks {
+            // A connection that is being made would forget it.
+            rustix::net::sockopt::set_tcp_quickack(self.socket_mut(), false)
+                .map_err(|error| self.lost(&error.into()))?;
+        }
         each(Piece::Upgraded)?;
         self.frames(&mut head[end + 4..], each)
     }

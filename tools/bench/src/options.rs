@@ -111,6 +111,11 @@ pub(crate) struct Common {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
     pub(crate) sources: u8,
 
+    /// The client's kernel acknowledges every second segment and no earlier, as for connections that go both ways. Else it
+    /// may do so when a message is read, on the client's core, or when the next arrives, on the server's, by their sizes.
+    #[arg(long)]
+    pub(crate) delayed_acks: bool,
+
     /// How many connections are opened, or join, at a time.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) concurrency: u32,

@@ -23,6 +23,7 @@ pub(crate) struct Target {
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// How many addresses of 127.0.0.0/8 the connections come from.
     sources: u8,
+    pub(crate) delayed_acks: bool,
     host: String,
     path: String,
 }
@@ -69,7 +70,7 @@ impl Target {
         protocol: Protocol,
         purpose: Purpose,
         trust: &tls::Trust,
-        sources: u8,
+        (sources, delayed_acks): (u8, bool),
     ) -> anyhow::Result<Self> {
         let tls = match url.tls {
             true => Some((tls::config(trust)?, ServerName::try_from(url.host.clone())?)),
@@ -81,6 +82,7 @@ impl Target {
             purpose,
             tls,
             sources,
+            delayed_acks,
             host: format!("{}:{}", url.host, url.port),
             path: protocol.target(&url.path, purpose),
         })

@@ -1,5 +1,6 @@
 //! The documents of figures, made from runs: tables between markers, and plots.
 
+mod acks;
 mod bars;
 mod capacity;
 mod cores;
@@ -66,6 +67,7 @@ fn block(name: &str, trials: &Trials) -> Option<String> {
         "other" => tables::other(trials),
         "frames" => tables::if_measured(wire::frames(trials)),
         "padded" => tables::if_measured(wire::padded(trials)),
+        "acks" => tables::if_measured(acks::table(trials)),
         "cores" => tables::if_measured(cores::table(trials)),
         "capacity" => capacity::page(trials),
         _ => return None,
