@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bennu_protocol::{
-    Frame, FrameKind, JoinRefRule, Payload, Serializer, ServerSession, SessionConfig, SessionEvent, Status,
+    Data, FrameKind, Incoming, JoinRefRule, Payload, Serializer, ServerSession, SessionConfig, SessionEvent,
+    Status,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -30,15 +31,13 @@ fuzz_target!(|bytes: &[u8]| {
         session.accept_renewals();
     }
     for line in conversation.split(|byte| *byte == b'\n') {
-        let frame = match line.split_first() {
-            Some((0, rest)) => Frame::binary(rest.to_vec()),
-            _ => Frame::text(line.to_vec()),
+        let (kind, bytes) = match line.split_first() {
+            Some((0, rest)) => (FrameKind::Binary, rest),
+            _ => (FrameKind::Text, line),
         };
-        if session.handle_frame(frame).is_err() {
-            break;
-        }
+        let Ok(mut first) = session.receive(Incoming { kind, data: Data::Here(bytes) }) else { break };
         let answer = line.last().copied().unwrap_or_default();
-        while let Some(event) = session.poll_event() {
+        while let Some(event) = first.take().or_else(|| session.poll_event()) {
             if answer_event(&mut session, event, answer ^ choice).is_none() {
                 return;
             }
