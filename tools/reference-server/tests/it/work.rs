@@ -59,7 +59,7 @@ const LOADS: &[Load] = &[
         writes: 1.02,
         reads: 0.02,
         calls: 1.05,
-        instructions: 460.0,
+        instructions: 455.0,
     },
     Load {
         name: "delivery, 16 messages at a time",
@@ -68,7 +68,7 @@ const LOADS: &[Load] = &[
         writes: 0.07,
         reads: 0.01,
         calls: 0.08,
-        instructions: 88.0,
+        instructions: 80.0,
     },
     Load {
         name: "echo",
@@ -77,7 +77,7 @@ const LOADS: &[Load] = &[
         writes: 1.05,
         reads: 1.05,
         calls: 3.2,
-        instructions: 16_000.0,
+        instructions: 12_000.0,
     },
 ];
 
