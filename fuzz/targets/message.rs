@@ -1,11 +1,14 @@
 //! What holds for every frame that decodes.
 
-use bennu_protocol::{Frame, FrameKind, Payload, Serializer, Status};
+use bennu_protocol::{Data, Frame, FrameKind, Incoming, Payload, Serializer, Status};
 use serde_json::Value;
 
 /// Decodes a frame, and answers with its own payload: an independent parser must read both alike.
 pub fn check(serializer: Serializer, frame: Frame) {
-    let Ok(message) = serializer.decode(frame) else { return };
+    let (kind, bytes) = (frame.kind(), frame.payload());
+    let decoded = serializer.decode(frame);
+    assert_eq!(serializer.decode(Incoming { kind, data: Data::Here(&bytes) }), decoded);
+    let Ok(message) = decoded else { return };
     let payload = message.payload.as_json().map(json);
     let (Some(topic), Some(event)) = (message.topic.as_text(), message.event.as_text()) else { return };
     let refs = (message.join_ref.as_ref(), message.reference.as_ref());

@@ -196,5 +196,9 @@ mod tests {
             assert_eq!(message.topic.as_text(), Some("t"), "{name}");
             assert!(is_copied || message.heap_size() > 100_000, "{name}");
         }
+        let frame = Bytes::from([&[0, 255, 255, 255, 255][..], &[b'x'; 4 * 255], b"!"].concat());
+        let message = Serializer::V2.decode(Frame::binary(frame.clone())).unwrap();
+        assert_eq!(message.payload, Payload::binary("!"));
+        assert!(frame.is_unique(), "a byte behind long names");
     }
 }

@@ -129,7 +129,7 @@ impl Connection {
         })
     }
 
-    /// Begins a turn: the transport's task is polled.
+    /// Begins a turn: the transport's task is polled, or its shard comes to it.
     pub(crate) fn begin_turn(&mut self) {
         self.steps_left = STEPS_PER_TURN;
     }
@@ -170,6 +170,15 @@ impl Connection {
 
     /// Runs everything that can run, and arranges to be woken for the rest.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
+        self.catch_up(cx);
+        if self.draining && self.has_handled_all() {
+            self.close_with(close::SERVICE_RESTART);
+        }
+        self.poll_endings(cx);
+    }
+
+    /// Runs what there is, and nothing that ends the connection: something that has been read is to be handled behind it.
+    pub(crate) fn catch_up(&mut self, cx: &mut Context<'_>) {
         self.mailbox.register(cx.waker());
         if !self.has_work() {
             return;
@@ -186,17 +195,13 @@ impl Connection {
                 break;
             }
         }
-        if self.draining && self.has_handled_all() {
-            self.close_with(close::SERVICE_RESTART);
-        }
-        self.poll_endings(cx);
     }
 
     /// Whether [`poll`](Self::poll) has anything to do; it mostly has not, right after a message was handled.
     fn has_work(&self) -> bool {
         let is_renewing = self.credentials.as_ref().is_some_and(|credentials| credentials.is_renewing());
         let is_ending = self.draining || !self.ending.is_empty();
-        let is_active = self.channels.active().next().is_some() || self.outbox.has_lost();
+        let is_active = self.channels.has_active() || self.outbox.has_lost();
         self.mailbox.is_filled() || is_active || is_ending || is_renewing
     }
 

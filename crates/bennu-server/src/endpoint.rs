@@ -393,7 +393,8 @@ impl EndpointBuilder {
     /// finds no room is lost, and counted in `bennu_shard_lost_broadcasts_total`: whoever broadcasts never waits. The channels
     /// that missed it are told when the shard goes on, as those of a client that reads too slowly: their connections close
     /// with 1013, or where they have a [policy](crate::Channels::slow_reader) they end with `phx_error`, lossy or not,
-    /// since the newest is what they missed. One broadcast may be larger.
+    /// since the newest is what they missed. One broadcast may be larger. A broadcast counts with its payload; a message
+    /// of a type of the application's own counts with its size, without what it points to, so there the number is the bound.
     #[must_use]
     pub fn max_shard_backlog(mut self, bytes: usize) -> Self {
         self.shard_bounds.bytes = bytes;

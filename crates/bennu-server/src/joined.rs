@@ -94,8 +94,6 @@ async fn run<C: Channel>(channel: &mut C, input: Input, cx: &mut Context<C::Assi
 }
 
 /// One channel of a connection. Its topic and refs are the session's to keep.
-///
-/// One that has ended gives its subscriptions back with [`take_kept`](Self::take_kept).
 pub(crate) struct Joined {
     /// The channel, while no handler has it.
     channel: Option<Box<dyn AnyChannel>>,

@@ -269,12 +269,14 @@ impl Mailbox {
     /// Puts a broadcast where it belongs among what waits.
     fn insert(&self, number: u64, item: Item) {
         let mut queue = self.queue.lock();
-        if queue.state == State::Open {
-            self.backlog.fetch_add(item.size(), Ordering::Relaxed);
-            let at = queue.items.partition_point(|(other, _)| *other <= number);
-            queue.items.insert(at, (number, item));
-            self.is_filled.store(true, Ordering::Release);
+        if queue.state != State::Open {
+            drop(queue);
+            return discard(item);
         }
+        self.backlog.fetch_add(item.size(), Ordering::Relaxed);
+        let at = queue.items.partition_point(|(other, _)| *other <= number);
+        queue.items.insert(at, (number, item));
+        self.is_filled.store(true, Ordering::Release);
     }
 
     /// Takes nothing in any more.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::ReplyParts;
 use crate::error::{DecodeError, EncodeError};
@@ -23,7 +23,7 @@ mod kind {
 pub(super) fn decode(kind: FrameKind, data: Data<'_>) -> Result<Message, DecodeError> {
     match kind {
         FrameKind::Text => decode_text(&data),
-        FrameKind::Binary => decode_binary(data.into_bytes()),
+        FrameKind::Binary => decode_binary(&data),
     }
 }
 
@@ -83,29 +83,27 @@ pub(super) fn name(data: &Data<'_>, text: &str, range: Range<usize>) -> Name {
 }
 
 /// `kind, join_ref_len, ref_len, topic_len, event_len`, the fields, then the payload.
-fn decode_binary(mut bytes: Bytes) -> Result<Message, DecodeError> {
-    let header: [u8; 5] = match bytes.first() {
-        Some(&kind::PUSH) if bytes.len() >= 5 => [0, bytes[1], bytes[2], bytes[3], bytes[4]],
-        Some(&kind::PUSH) | None => return Err(truncated("header", 5, bytes.len())),
-        Some(&other) => return Err(DecodeError::UnknownKind(other)),
+fn decode_binary(data: &Data<'_>) -> Result<Message, DecodeError> {
+    let (lengths, mut rest) = match &data[..] {
+        [kind::PUSH, join_ref, reference, topic, event, rest @ ..] => {
+            ([join_ref, reference, topic, event], rest)
+        }
+        [kind::PUSH, ..] | [] => return Err(truncated("header", 5, data.len())),
+        [other, ..] => return Err(DecodeError::UnknownKind(*other)),
     };
-    bytes.advance(5);
-    let [_, join_ref, reference, topic, event] = header;
+    let [join_ref, reference, topic, event] = lengths;
     Ok(Message {
-        join_ref: Some(Ref::from_binary(&field(&mut bytes, "join_ref", join_ref)?)),
-        reference: Some(Ref::from_binary(&field(&mut bytes, "ref", reference)?)),
-        topic: Name::from_bytes(&field(&mut bytes, "topic", topic)?),
-        event: Name::from_bytes(&field(&mut bytes, "event", event)?),
-        payload: Payload::Binary(bytes),
+        join_ref: Some(Ref::from_binary(field(&mut rest, "join_ref", *join_ref)?)),
+        reference: Some(Ref::from_binary(field(&mut rest, "ref", *reference)?)),
+        topic: Name::from_bytes(field(&mut rest, "topic", *topic)?),
+        event: Name::from_bytes(field(&mut rest, "event", *event)?),
+        payload: Payload::Binary(data.part(data.len() - rest.len()..data.len())),
     })
 }
 
-fn field(bytes: &mut Bytes, name: &'static str, length: u8) -> Result<Bytes, DecodeError> {
-    let length = usize::from(length);
-    if bytes.len() < length {
-        return Err(truncated(name, length, bytes.len()));
-    }
-    Ok(bytes.split_to(length))
+fn field<'a>(rest: &mut &'a [u8], name: &'static str, length: u8) -> Result<&'a [u8], DecodeError> {
+    let left = rest.len();
+    rest.split_off(..usize::from(length)).ok_or_else(|| truncated(name, length.into(), left))
 }
 
 fn truncated(field: &'static str, needed: usize, left: usize) -> DecodeError {
@@ -181,7 +179,7 @@ pub(super) fn encode_reply(reply: &ReplyParts<'_>) -> Result<Frame, EncodeError>
 const REPLY: usize = br#"[,,"","phx_reply",{"response":,"status":""}]"#.len();
 
 fn encode_text_reply(reply: &ReplyParts<'_>, response: &Bytes) -> Result<Frame, EncodeError> {
-    // Exact, unless topic or status need escapes: then nothing is allocated to remember a larger capacity.
+    // Exact for a topic and a status of plain text: then nothing is allocated to remember a larger capacity.
     let names = reply.topic.len() + reply.status.as_str().len();
     let refs = refs::json_len(reply.join_ref) + refs::json_len(reply.reference);
     let mut frame = FrameBuilder::with_capacity(REPLY + names + refs + response.len());

@@ -225,7 +225,7 @@ impl ServerSession {
 
     /// Notes that the client sent bytes at `now`, be it only a ping.
     pub fn handle_received(&mut self, now: Instant) {
-        self.last_received = now;
+        self.last_received = self.last_received.max(now);
     }
 
     /// Lets time pass; call it when [`poll_timeout`](Self::poll_timeout) said so.

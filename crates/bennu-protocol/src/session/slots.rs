@@ -224,7 +224,6 @@ impl Slot {
         }
     }
 
-    /// The state of a join that is not answered.
     /// What a message of the server says that it belongs to.
     pub(super) fn shown(&self) -> Option<Ref> {
         match &self.rare {
@@ -244,6 +243,7 @@ impl Slot {
         }
     }
 
+    /// The state of a join that is not answered.
     pub(super) fn joining(&mut self) -> Option<&mut Joining> {
         match &mut self.rare.as_mut()?.state {
             State::Joining(joining) => Some(joining),

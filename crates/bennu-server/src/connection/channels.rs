@@ -42,7 +42,10 @@ impl Channels {
 
     pub(super) fn remove(&mut self, channel: ChannelId) -> Option<Joined> {
         self.get_mut(channel)?;
-        let removed = self.places[channel.index as usize].take();
+        let mut removed = self.places[channel.index as usize].take();
+        if removed.as_mut().is_some_and(|joined| joined.list(false)) {
+            self.active.retain(|place| *place != channel.index);
+        }
         while let Some(None) = self.places.last() {
             self.places.pop();
         }
@@ -77,8 +80,32 @@ impl Channels {
         active
     }
 
+    /// Whether any may have something to do.
+    pub(super) fn has_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
     /// Those that may run or have something waiting.
     pub(super) fn active(&self) -> impl Iterator<Item = &Joined> {
         self.active.iter().filter_map(|place| self.places.get(*place as usize)?.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_gone_is_not_listed() {
+        let mut channels = Channels::default();
+        for generation in 0..1_000 {
+            let channel = ChannelId { index: 0, generation };
+            let join = Box::pin(std::future::pending());
+            channels.insert(channel, Joined::new(generation, 0, join, None));
+            assert!(channels.has_active());
+            assert!(channels.remove(channel).is_some());
+            assert!(!channels.has_active());
+        }
+        assert!(channels.active.capacity() < 10);
     }
 }

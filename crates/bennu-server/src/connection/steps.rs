@@ -36,7 +36,7 @@ impl Connection {
     ) -> bool {
         let mut any = false;
         loop {
-            let Connection { channels, session, client, mailbox, .. } = self;
+            let Connection { channels, session, client, mailbox, outbox, .. } = self;
             let Some(joined) = channels.at_mut(place) else { break };
             if self.steps_left == 0 {
                 // The rest is for the next turn, which begins as soon as others had theirs.
@@ -44,6 +44,10 @@ impl Connection {
                 break;
             }
             let channel = ChannelId { index: place as u32, generation: joined.generation };
+            if first.is_none() && !joined.is_running() && outbox.is_lost(channel) {
+                // It has missed something, and is about to end: what came behind that is not for it.
+                break;
+            }
             let contexts = Contexts { client, session, channel };
             let before = joined.backlog_bytes();
             let step = match first.take() {

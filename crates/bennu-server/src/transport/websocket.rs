@@ -98,8 +98,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
         connection.end().await;
     }
 
+    /// Begins a turn: another one had its own.
+    pub(super) fn begin_turn(&mut self) {
+        self.connection.begin_turn();
+    }
+
     fn poll_timed(&mut self, timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<End> {
         loop {
+            self.begin_turn();
             if let Poll::Ready(end) = self.poll_open(&mut [], cx) {
                 return Poll::Ready(end);
             }
@@ -110,7 +116,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
     /// Does all that can be done, at first with bytes that came behind the handshake. Whoever polls it tells it the
     /// time at its [`deadline`](Self::deadline).
     pub(crate) fn poll_open(&mut self, early: &mut [u8], cx: &mut Context<'_>) -> Poll<End> {
-        self.connection.begin_turn();
         if !early.is_empty()
             && let Err(end) = self.handle(early, cx)
         {
@@ -324,7 +329,6 @@ impl WebSocket<ShardStream> {
         &mut self.io
     }
 
-    /// Whether a broadcast for this subscription may be written at once.
     /// Reads what has arrived, if the connection wants any; without it, a poll finds out why there is none.
     pub(super) fn read_ahead(&mut self, room: &mut [u8]) -> Option<usize> {
         match self.connection.wants_input() {
@@ -335,15 +339,15 @@ impl WebSocket<ShardStream> {
 
     /// Runs what was read ahead.
     pub(super) fn take_in(&mut self, bytes: &mut [u8], cx: &mut Context<'_>) -> Result<(), End> {
-        self.connection.begin_turn();
         // What others sent before comes first.
-        self.connection.poll(cx);
+        self.connection.catch_up(cx);
         match self.connection.close_code() {
             Some(code) => Err(End::Close(code)),
             None => self.handle(bytes, cx),
         }
     }
 
+    /// Whether a broadcast for this subscription may be written at once.
     pub(super) fn is_clear_for(&self, token: u64) -> bool {
         let writing = &self.writing;
         writing.frames.is_empty() && writing.pong.is_none() && self.connection.is_clear_for(token)

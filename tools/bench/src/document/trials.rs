@@ -70,7 +70,7 @@ impl Trials {
         Median::of(self.values(server, load, figures).into_iter().map(|(_, value)| value))
     }
 
-    /// How many times `server` is `other`: by the medians, with the range over runs that were made next to each other.
+    /// How many times `server` is `other`: the median over runs that were made next to each other, with its range.
     pub(crate) fn ratio(
         &self,
         server: &str,
@@ -78,15 +78,18 @@ impl Trials {
         load: Load<'_>,
         figures: &[&str],
     ) -> Option<Median> {
-        let (a, b) = (self.median(server, load, figures)?, self.median(other, load, figures)?);
-        let (ours, theirs) = (self.values(server, load, figures), self.values(other, load, figures));
-        let pairs = ours.iter().filter_map(|(run, ours)| {
-            let (_, theirs) = theirs.iter().find(|(other, _)| other == run)?;
-            (*theirs > 0.0).then(|| ours / theirs)
-        });
-        let value = (b.value > 0.0).then(|| a.value / b.value)?;
-        let pairs = Median::of(pairs)?;
-        Some(Median { value, low: pairs.low.min(value), high: pairs.high.max(value) })
+        side_by_side(&self.values(server, load, figures), &self.values(other, load, figures))
+    }
+
+    /// How many times a load costs a server what another one does: the median over runs of the same round, with its range.
+    pub(crate) fn times(
+        &self,
+        server: &str,
+        load: Load<'_>,
+        base: Load<'_>,
+        figures: &[&str],
+    ) -> Option<Median> {
+        side_by_side(&self.values(server, load, figures), &self.values(server, base, figures))
     }
 
     /// How many runs of a server under a load have a figure.
@@ -149,6 +152,15 @@ impl Median {
         };
         Some(Median { value, low, high })
     }
+}
+
+/// The median of the quotients of runs with the same number, with their range.
+fn side_by_side(ours: &[(u32, f64)], theirs: &[(u32, f64)]) -> Option<Median> {
+    let pairs = ours.iter().filter_map(|(run, ours)| {
+        let (_, theirs) = theirs.iter().find(|(other, _)| other == run)?;
+        (*theirs > 0.0).then(|| ours / theirs)
+    });
+    Median::of(pairs)
 }
 
 #[cfg(test)]
@@ -222,12 +234,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_ratio_is_of_medians_and_its_range_of_runs_side_by_side() {
+    fn a_ratio_is_of_runs_side_by_side() {
         let runs = [(1, 4.0, 8.0), (2, 6.0, 8.0), (3, 5.0, 20.0)];
         let both = |(run, a, b)| [fanout("a", run, None, a), fanout("b", run, None, b)];
         let trials = trials(runs.into_iter().flat_map(both));
         let ratio = trials.ratio("a", "b", ONE, &["cpu_per_delivery_us"]).unwrap();
-        assert_eq!((ratio.value, ratio.low, ratio.high), (0.625, 0.25, 0.75));
+        assert_eq!((ratio.value, ratio.low, ratio.high), (0.5, 0.25, 0.75));
         assert_eq!(trials.ratio("a", "c", ONE, &["cpu_per_delivery_us"]), None);
     }
 }

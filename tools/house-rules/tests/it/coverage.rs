@@ -58,7 +58,9 @@ fn every_test_that_the_coverage_names_exists() {
 fn every_row_names_a_test_or_the_issue_that_brings_it() {
     let rows = rows();
     assert!(rows.len() > 80, "the table has {} rows; the seeds name more", rows.len());
+    let mut seen = HashSet::new();
     for row in rows {
+        assert!(seen.insert(row.thing.clone()), "{:?} has two rows", row.thing);
         let answered = row.shown_by.contains('`') || row.shown_by.contains("issue ");
         assert!(answered, "nothing shows {:?}", row.thing);
     }

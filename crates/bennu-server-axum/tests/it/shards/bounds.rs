@@ -1,9 +1,15 @@
 //! What waits in a shard that does not get on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 
+use bennu_protocol::Payload;
 use bennu_pubsub::PubSub;
-use bennu_server::{AllowAnonymous, Channels, DrainOptions, Endpoint, History, SlowReader, SocketOptions};
+use bennu_server::{
+    AllowAnonymous, Channel, Channels, Context, DrainOptions, Endpoint, Handled, HandlerResult, History,
+    JoinRefusal, JoinRequest, Joined, SlowReader, SocketOptions,
+};
 use bennu_server_axum::ServerLimits;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use serde_json::{Value, json};
@@ -24,6 +30,9 @@ async fn start() -> (Running, Arc<Stage>, Snapshotter) {
         .slow_reader(SlowReader::drop_oldest().lossy())
         .channel_with::<Room>("kept:*", stage.clone())
         .slow_reader(SlowReader::drop_oldest())
+        .history(History::last(100))
+        .channel_with::<Relay>("relayed:*", stage.clone())
+        .slow_reader(SlowReader::drop_oldest())
         .history(History::last(100));
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
@@ -37,6 +46,33 @@ async fn start() -> (Running, Arc<Stage>, Snapshotter) {
     });
     let server = Running::serve(endpoint, ServerLimits::default(), DrainOptions::default()).await;
     (server, stage, snapshotter)
+}
+
+/// Handles what is broadcast itself.
+struct Relay;
+
+impl Channel for Relay {
+    type Assigns = ();
+    const INTERCEPT: &'static [&'static str] = &["said"];
+
+    async fn join(_: JoinRequest<()>) -> Result<Joined<Self>, JoinRefusal> {
+        Ok(Joined::new(Relay))
+    }
+
+    async fn handle_in(&mut self, _: &str, _: Payload, cx: &mut Context<()>) -> HandlerResult {
+        let stage = cx.route_value::<Arc<Stage>>().unwrap().clone();
+        std::future::poll_fn(|_| match stage.opened.load(Ordering::SeqCst) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        Handled::no_reply()
+    }
+
+    async fn handle_out(&mut self, event: &str, payload: Payload, cx: &mut Context<()>) -> HandlerResult {
+        cx.push(event, payload)?;
+        Handled::no_reply()
+    }
 }
 
 /// What a counter has counted since the last time.
@@ -115,7 +151,7 @@ async fn a_channel_that_waits_and_has_missed_something_gets_nothing_that_came_af
     }
     server.endpoint.broadcast("cursors:a", "moved", json!({ "number": "too late" })).unwrap();
     lossy.expect_echo("cursors:b").await;
-    stage.opened.store(true, std::sync::atomic::Ordering::SeqCst);
+    stage.opened.store(true, Ordering::SeqCst);
     // The handler that waits has the rest of the connection run.
     lossy.tell("cursors:b", "echo").await;
     assert_eq!([lossy.event().await, lossy.event().await], ["phx_error", "phx_reply"]);
@@ -151,4 +187,45 @@ async fn what_a_blocked_shard_lost_of_a_history_is_recovered() {
         }
     }
     assert_eq!((told, numbers), (1, (0..3 * ROOM).collect::<Vec<_>>()));
+}
+
+#[tokio::test]
+async fn a_channel_that_has_missed_something_handles_nothing_that_came_after_it() {
+    let (server, stage, _) = start().await;
+    let mut blocking = Peer::joined(server.address, "room:blocked").await;
+    let mut peer = Peer::connect(server.address).await;
+    let mut position = peer.join("relayed:a").await;
+    peer.tell("relayed:a", "wait").await;
+    // Answered behind it, so it waits.
+    peer.join("room:b").await;
+    let door = stage.door.lock().await;
+    blocking.tell("room:blocked", "block").await;
+    stage.blocking.notified().await;
+    for number in 0..2 * ROOM {
+        server.endpoint.broadcast("relayed:a", "said", json!({ "number": number })).unwrap();
+    }
+    drop(door);
+    assert_eq!(recv(&mut blocking).await[4]["status"], "ok");
+    peer.expect_echo("room:b").await;
+    server.endpoint.broadcast("relayed:a", "said", json!({ "number": 2 * ROOM })).unwrap();
+    peer.expect_echo("room:b").await;
+    stage.opened.store(true, Ordering::SeqCst);
+    // The handler that waits has the rest of the connection run.
+    peer.tell("room:b", "echo").await;
+    let mut numbers = Vec::new();
+    while numbers.len() <= 2 * ROOM as usize {
+        let message = recv(&mut peer).await;
+        match message[3].as_str().unwrap() {
+            "said" => {
+                numbers.push(message[4]["number"].as_u64().unwrap());
+                position["offset"] = message[4]["phx_offset"].clone();
+            }
+            "phx_error" => {
+                let params = json!({ "recover": position });
+                peer.send(json!(["2", "2", "relayed:a", "phx_join", params])).await;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(numbers, (0..=2 * ROOM).collect::<Vec<_>>());
 }

@@ -5,6 +5,7 @@ mod crowd;
 mod deaths;
 mod ends;
 mod files;
+mod slices;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -379,6 +380,21 @@ async fn a_client_that_asks_more_than_may_wait_is_answered_in_order() {
         }
         drop(writing.await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn who_spoke_while_a_handler_blocked_is_not_ended_for_silence() {
+    let (server, stage) = start(1).await;
+    let mut blocking = Peer::joined(server.address, "room:blocked").await;
+    let mut lively = Peer::hasty(&server).await;
+    lively.join("room:a").await;
+    let door = stage.door.lock().await;
+    blocking.tell("room:blocked", "block").await;
+    stage.blocking.notified().await;
+    lively.send(json!(["1", "echo", "room:a", "echo", {}])).await;
+    tokio::time::sleep(2 * HASTE).await;
+    drop(door);
+    assert_eq!(lively.recv().await[1], "echo");
 }
 
 #[tokio::test]

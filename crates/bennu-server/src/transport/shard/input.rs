@@ -12,7 +12,7 @@ const READ: usize = 64 * 1024;
 const ROOM: usize = 4 * READ;
 
 /// So many sockets are read from before the first is answered.
-const SOCKETS: usize = 32;
+const SOCKETS: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Input {
@@ -40,6 +40,11 @@ impl Input {
     /// Whether there is no room for another read.
     pub(super) fn is_full(&self) -> bool {
         self.pieces.len() == SOCKETS || self.end() > ROOM - READ
+    }
+
+    /// Whether anything of a socket waits here already.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.pieces.iter().any(|(other, _)| *other == key)
     }
 
     /// What was read, in order.

@@ -27,6 +27,9 @@ pub(super) const WAKER: Token = Token(usize::MAX);
 /// Readiness of so many sockets is taken from the kernel at a time.
 const EVENTS: usize = 1024;
 
+/// Whether the kernel tells of a socket once for each look; some tell of reading and writing by themselves.
+const ONCE_EACH: bool = cfg!(target_os = "linux");
+
 /// After so many subscribers of one flight or of several others are looked after.
 const SLICE: usize = 256;
 
@@ -45,6 +48,8 @@ pub(super) struct Runner {
     input: Input,
     /// When the next connection's deadline may be.
     next_deadline: Option<Instant>,
+    /// How many looks in a row have found as many sockets as one can.
+    full_looks: usize,
     stops: bool,
     pubsub: PubSub,
 }
@@ -74,6 +79,7 @@ impl Runner {
             subs: Vec::new(),
             input: Input::default(),
             next_deadline: None,
+            full_looks: 0,
             stops: false,
             pubsub,
         }
@@ -98,8 +104,12 @@ impl Runner {
 
     fn run_until_stopped(&mut self) -> io::Result<()> {
         while !self.stops {
+            let mut topics = self.shard.topics.lock();
+            let (is_dirty, gone) = (topics.is_dirty(), topics.take_gone());
+            drop(topics);
+            gone.into_iter().for_each(discard);
             let timeout = match self.shard.queue.may_sleep() {
-                true if self.shard.topics.lock().is_dirty() => Some(Duration::ZERO),
+                true if is_dirty => Some(Duration::ZERO),
                 true => self.next_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
                 false => Some(Duration::ZERO),
             };
@@ -129,17 +139,23 @@ impl Runner {
         // Only this thread writes it.
         let turns = self.shard.turns.load(Ordering::Relaxed);
         self.shard.turns.store(turns.wrapping_add(1), Ordering::Relaxed);
-        match self.poll.poll(&mut self.events, timeout) {
+        let polled = self.poll.poll(&mut self.events, timeout);
+        turn::begin();
+        match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             polled => polled?,
         }
         self.shard.queue.woke();
-        turn::begin();
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut found = 0;
         for event in &events {
-            let Some(slot) = self.slots.get_mut(event.token().0) else { continue };
+            found += 1;
             // A key that does not fit is the waker's, which has no slot.
             let key = event.token().0 as Key;
+            if !ONCE_EACH && self.input.has(key) {
+                self.serve_input();
+            }
+            let Some(slot) = self.slots.get_mut(event.token().0) else { continue };
             let State::Open(socket) = &mut slot.state else {
                 self.run_slot(key, &mut []);
                 continue;
@@ -154,6 +170,7 @@ impl Runner {
             }
         }
         self.serve_input();
+        self.full_looks = if found < EVENTS { 0 } else { self.full_looks + 1 };
         self.events = events;
         Ok(())
     }
@@ -217,8 +234,11 @@ impl Runner {
 
     /// Who wakes the connection from now on need not tell the shard.
     fn begin_turn(&mut self, key: Key, run: impl FnOnce(&mut State, &mut Context<'_>) -> Poll<()>) {
-        if let Some(slot) = self.slots.get(key as usize) {
+        if let Some(slot) = self.slots.get_mut(key as usize) {
             slot.mailbox.begin_turn();
+            if let State::Open(socket) = &mut slot.state {
+                socket.begin_turn();
+            }
             self.go_on(key, run);
         }
     }
@@ -335,8 +355,13 @@ impl Runner {
 
     /// Tells connections whose deadline has come the time.
     fn serve_deadlines(&mut self) {
-        let now = Instant::now();
+        // What a client had sent by then has been read; what it sent while a handler held up the turn has not.
+        let now = turn::now();
         if self.next_deadline.is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        if self.full_looks > 0 && self.full_looks <= self.slots.len() / EVENTS {
+            // Nor has what came from sockets that the last look had no room for.
             return;
         }
         let keys: Vec<usize> =

@@ -45,7 +45,6 @@ impl ShardStream {
         self.tries = true;
     }
 
-    /// Writes what the kernel takes at once; `None` when it takes nothing now.
     /// Reads without waiting; `None` if there is nothing to read.
     pub(crate) fn try_read(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.readable && !self.tries {
@@ -65,6 +64,7 @@ impl ShardStream {
         }
     }
 
+    /// Writes what the kernel takes at once; `None` when it takes nothing now.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
         if !self.writable && !self.tries {
             return Ok(None);

@@ -36,6 +36,7 @@ pub(super) struct Topics {
     waiting: Slab<Waiting>,
     /// Topics for which something waits.
     dirty: VecDeque<u32>,
+    gone: Vec<Pending>,
 }
 
 /// Topic and place in its list of each subscription of one connection.
@@ -120,6 +121,7 @@ impl Default for Topics {
             places: Vec::new(),
             waiting: Slab::new(),
             dirty: VecDeque::new(),
+            gone: Vec::new(),
         }
     }
 }
@@ -277,11 +279,17 @@ impl Topics {
             self.dirty.retain(|dirty| *dirty != index);
             let waiting = self.waiting.remove(entry.waiting as usize);
             self.lanes.get(entry.lane).landed(&waiting.pending);
+            self.gone.extend(waiting.pending);
         }
         if self.entries.is_empty() {
-            let (owner, opened) = (self.owner, self.opened);
-            *self = Topics { owner, opened, ..Topics::default() };
+            let (owner, opened, gone) = (self.owner, self.opened, std::mem::take(&mut self.gone));
+            *self = Topics { owner, opened, gone, ..Topics::default() };
         }
+    }
+
+    /// What nobody waits for any more. It is the application's, and to be dropped where no lock is held.
+    pub(super) fn take_gone(&mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Ends all subscriptions at once: the shard is no more.
@@ -298,6 +306,7 @@ impl Topics {
             // The place may be another topic's by now.
             let Some(entry) = Self::entry(&mut self.entries, topic) else {
                 queue.landed([&pending]);
+                self.gone.push(pending);
                 continue;
             };
             if entry.waiting == NOTHING {
