@@ -5,6 +5,7 @@
 #     ./benchmarks.sh --quick    one round with short runs, to see that all works: six minutes
 #     ./benchmarks.sh --runs 3   so many rounds
 #     ./benchmarks.sh --built    with the programs as they were built before
+#     ./benchmarks.sh --only echo   one mode of the bench anew, in place of its runs that are kept
 #     ./benchmarks.sh --report   the documents anew from the runs that are kept
 #
 # Each round puts every load on every server, one after the other, so that servers are compared by runs that were made
@@ -23,13 +24,15 @@ settle=1.5
 measure=yes
 quick=
 built=
+only=
 while [ $# != 0 ]; do
     case "$1" in
     --quick) rounds=1 seconds=0.5 long=1 settle=0.3 quick=yes ;;
     --runs) rounds="${2:?--runs takes a number}" && shift ;;
     --built) built=yes ;;
+    --only) only="${2:?--only takes a mode}" && shift ;;
     --report) measure= ;;
-    *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
     shift
 done
@@ -68,6 +71,7 @@ certificate() {
 run() {
     local name="$1" mode="$2" protocol=plain url='ws://127.0.0.1:{port}' trust=() server_cpu=0 client_cpu=1 size=64 command
     shift 2
+    if [ -n "$only" ] && [ "$mode" != "$only" ]; then return; fi
     begin "$mode" "$*"
     if [ -n "$counting" ]; then return; fi
     echo "$(progress)round $round: $name $mode $*"
@@ -200,6 +204,7 @@ others() {
 # larger or smaller too, so it is worth what the median is worth.
 kernel() {
     local before after count=10000 load
+    if [ -n "$only" ] && [ "$only" != kernel ]; then return; fi
     begin kernel ""
     if [ -n "$counting" ]; then return; fi
     echo "$(progress)round $round: kernel memory"
@@ -261,8 +266,17 @@ if [ -n "$measure" ]; then
     series
     if [ -n "$quick" ]; then echo "a quick series: the documents are written all the same, but do not quote it" >&2; fi
     mkdir -p docs/benchmarks
-    rm -f docs/benchmarks/*.jsonl
-    mv "$work"/*.jsonl docs/benchmarks/
+    if [ -n "$only" ]; then
+        # The other modes' runs stay.
+        for kept in docs/benchmarks/*.jsonl; do
+            { grep -v "\"mode\":\"$only\"" "$kept" || true; } >"$work/kept"
+            cat "$work/kept" "$work/$(basename "$kept")" >"$work/merged" 2>/dev/null || cp "$work/kept" "$work/merged"
+            mv "$work/merged" "$kept"
+        done
+    else
+        rm -f docs/benchmarks/*.jsonl
+        mv "$work"/*.jsonl docs/benchmarks/
+    fi
 fi
 report
 if [ "$failures" != 0 ]; then

@@ -12,7 +12,7 @@ const READ: usize = 64 * 1024;
 const ROOM: usize = 4 * READ;
 
 /// So many sockets are read from before the first is answered.
-const SOCKETS: usize = 64;
+const SOCKETS: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Input {
