@@ -86,6 +86,31 @@ async fn recv(peer: &mut Peer) -> Value {
     tokio::time::timeout(PATIENCE, peer.recv()).await.expect("nothing came")
 }
 
+/// What was said on a topic with a history, until there is so much; whenever the channel ends, it is joined again with the last
+/// position. How often that was, and the numbers.
+async fn said_in_full(peer: &mut Peer, topic: &str, position: &mut Value, count: u64) -> (u64, Vec<u64>) {
+    let (mut ended, mut numbers) = (0, Vec::new());
+    while (numbers.len() as u64) < count {
+        let message = recv(peer).await;
+        match message[3].as_str().unwrap() {
+            "said" => {
+                numbers.push(message[4]["number"].as_u64().unwrap());
+                position["offset"] = message[4]["phx_offset"].clone();
+            }
+            "phx_error" => {
+                ended += 1;
+                let params = json!({ "recover": position });
+                peer.send(json!(["2", "2", topic, "phx_join", params])).await;
+            }
+            _ if message[1] == "2" && message[2] == topic && ended > 0 => {
+                assert_eq!(message[4]["response"]["recovered"], true, "{message}");
+            }
+            _ => {}
+        }
+    }
+    (ended, numbers)
+}
+
 #[tokio::test]
 async fn a_blocked_shard_takes_what_has_room_and_tells_who_missed_the_rest() {
     let (server, stage, snapshotter) = start().await;
@@ -170,22 +195,7 @@ async fn what_a_blocked_shard_lost_of_a_history_is_recovered() {
         server.endpoint.broadcast("kept:a", "said", json!({ "number": number })).unwrap();
     }
     drop(door);
-    let (mut numbers, mut told) = (Vec::new(), 0);
-    while numbers.len() < 3 * ROOM as usize {
-        let message = recv(&mut peer).await;
-        match message[3].as_str().unwrap() {
-            "said" => {
-                numbers.push(message[4]["number"].as_u64().unwrap());
-                position["offset"] = message[4]["phx_offset"].clone();
-            }
-            "phx_error" => {
-                told += 1;
-                let params = json!({ "recover": position });
-                peer.send(json!(["2", "2", "kept:a", "phx_join", params])).await;
-            }
-            _ => assert_eq!(message[4]["response"]["recovered"], true, "{message}"),
-        }
-    }
+    let (told, numbers) = said_in_full(&mut peer, "kept:a", &mut position, 3 * ROOM).await;
     assert_eq!((told, numbers), (1, (0..3 * ROOM).collect::<Vec<_>>()));
 }
 
@@ -212,20 +222,6 @@ async fn a_channel_that_has_missed_something_handles_nothing_that_came_after_it(
     stage.opened.store(true, Ordering::SeqCst);
     // The handler that waits has the rest of the connection run.
     peer.tell("room:b", "echo").await;
-    let mut numbers = Vec::new();
-    while numbers.len() <= 2 * ROOM as usize {
-        let message = recv(&mut peer).await;
-        match message[3].as_str().unwrap() {
-            "said" => {
-                numbers.push(message[4]["number"].as_u64().unwrap());
-                position["offset"] = message[4]["phx_offset"].clone();
-            }
-            "phx_error" => {
-                let params = json!({ "recover": position });
-                peer.send(json!(["2", "2", "relayed:a", "phx_join", params])).await;
-            }
-            _ => {}
-        }
-    }
+    let (_, numbers) = said_in_full(&mut peer, "relayed:a", &mut position, 2 * ROOM + 1).await;
     assert_eq!(numbers, (0..=2 * ROOM).collect::<Vec<_>>());
 }
