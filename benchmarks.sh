@@ -268,10 +268,10 @@ if [ -n "$measure" ]; then
     mkdir -p docs/benchmarks
     if [ -n "$only" ]; then
         # The other modes' runs stay.
-        for kept in docs/benchmarks/*.jsonl; do
-            { grep -v "\"mode\":\"$only\"" "$kept" || true; } >"$work/kept"
-            cat "$work/kept" "$work/$(basename "$kept")" >"$work/merged" 2>/dev/null || cp "$work/kept" "$work/merged"
-            mv "$work/merged" "$kept"
+        for measured in "$work"/*.jsonl; do
+            kept="docs/benchmarks/$(basename "$measured")"
+            if [ -f "$kept" ]; then grep -v "\"mode\":\"$only\"" "$kept" >"$work/kept" || true; else : >"$work/kept"; fi
+            cat "$work/kept" "$measured" >"$kept"
         done
     else
         rm -f docs/benchmarks/*.jsonl
