@@ -6,7 +6,7 @@ use crate::json::JsonError;
 
 /// Why bytes from the peer could not become a [`Message`](crate::Message).
 ///
-/// A server answers every one of these by closing the connection with 1011.
+/// A server answers every one of these by closing the connection with 1011; a client passes over the frame.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DecodeError {
@@ -19,10 +19,10 @@ pub enum DecodeError {
     /// A V1 frame is no object.
     #[error("not an object")]
     NotAnObject,
-    /// A V1 object lacks a required member.
+    /// A V1 object or a reply lacks a required member.
     #[error("the member {0:?} is missing")]
     Missing(&'static str),
-    /// A binary frame starts with a kind that clients do not send.
+    /// A binary frame starts with a kind that the peer does not send.
     #[error("unknown kind {0} of binary frame")]
     UnknownKind(u8),
     /// A binary header announces more bytes than the frame holds.
@@ -38,9 +38,12 @@ pub enum DecodeError {
     /// A V1 frame was sent as binary and is no UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
+    /// A name that a server sent is no text.
+    #[error("{0} is not text")]
+    NotText(&'static str),
 }
 
-/// Why a message could not be written for a client.
+/// Why a message could not be written for the peer.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EncodeError {

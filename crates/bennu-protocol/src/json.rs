@@ -57,7 +57,7 @@ pub(crate) fn keys(object: &[u8]) -> Result<Vec<Cow<'_, str>>, JsonError> {
 }
 
 /// A key without its quotes and escapes.
-fn decode_key(quoted: &[u8]) -> Cow<'_, str> {
+pub(crate) fn decode_key(quoted: &[u8]) -> Cow<'_, str> {
     let plain = std::str::from_utf8(&quoted[1..quoted.len() - 1]).ok().filter(|text| !text.contains('\\'));
     match plain {
         Some(text) => Cow::Borrowed(text),

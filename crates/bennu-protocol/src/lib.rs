@@ -6,6 +6,7 @@
 //! - [`websocket`]: RFC 6455 framing for both sides, with the compression of RFC 7692.
 //! - [`ServerSession`]: every decision a server takes about joins, leaves, join
 //!   refs, heartbeats and limits, as a state machine that is told the time.
+//! - [`client::ClientSession`]: every decision a client takes about connecting, joining, pushing and doing so again, likewise.
 //!
 //! Nothing in this crate sleeps, spawns, or touches a socket or a clock.
 //!
@@ -41,10 +42,11 @@ pub use event::Event;
 pub use frame::{Frame, FrameKind};
 pub use incoming::{Data, Incoming};
 pub use json::{JsonError, MAX_DEPTH, validate};
-pub use message::{Message, Name, Status, Text};
+pub use message::{Body, Message, Name, ServerMessage, Status, Text};
 pub use payload::{IntoPayload, Payload};
 pub use refs::Ref;
 pub use serializer::Serializer;
+pub use session::client;
 pub use session::{
     ChannelId, JoinRefRule, Renewal, ServerSession, SessionConfig, SessionError, SessionEvent,
 };

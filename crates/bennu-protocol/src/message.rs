@@ -1,8 +1,9 @@
-//! A message from a client, decoded.
+//! Messages of clients and of servers, decoded.
 
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use crate::error::DecodeError;
 use crate::payload::Payload;
 use crate::refs::Ref;
 
@@ -30,6 +31,38 @@ impl Message {
     }
 }
 
+/// One message of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerMessage {
+    /// Ref of the join that made the channel. Broadcasts carry none, and version 1.0.0 only has the one of an end.
+    pub join_ref: Option<Ref>,
+    /// Ref of the message that a reply answers.
+    pub reference: Option<Ref>,
+    /// Where it comes from.
+    pub topic: Text,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a server's message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A push or broadcast, `phx_close` and `phx_error` among them.
+    Event {
+        /// Its event.
+        event: Text,
+        /// What it carries.
+        payload: Payload,
+    },
+    /// The answer to one message.
+    Reply {
+        /// Whether it succeeded.
+        status: Status,
+        /// What the server says to it.
+        response: Payload,
+    },
+}
+
 /// A topic or event as a client sent it, which need not be text.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Name {
@@ -46,6 +79,14 @@ impl Name {
         match self {
             Name::Text(text) => Some(text.as_str()),
             Name::Other(_) => None,
+        }
+    }
+
+    /// The text, where nothing else may stand.
+    pub(crate) fn into_text(self, field: &'static str) -> Result<Text, DecodeError> {
+        match self {
+            Name::Text(text) => Ok(text),
+            Name::Other(_) => Err(DecodeError::NotText(field)),
         }
     }
 
@@ -97,7 +138,7 @@ impl NameRef<'_> {
 
 impl From<&str> for Name {
     fn from(text: &str) -> Self {
-        Name::Text(Text(SmolStr::new(text)))
+        Name::Text(Text::from(text))
     }
 }
 
@@ -119,6 +160,12 @@ impl Text {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Text(SmolStr::new(text))
     }
 }
 

@@ -34,8 +34,16 @@ impl Ref {
     }
 
     /// The ref that stands for the JSON string of this number.
-    pub(crate) fn from_number(number: u32) -> Self {
+    pub(crate) fn from_number(number: impl Into<u64>) -> Self {
         Ref(Repr::Decimal(number.into()))
+    }
+
+    /// The number that a client's counter gave, if it is one.
+    pub(crate) fn as_counted(&self) -> Option<u64> {
+        match self.0 {
+            Repr::Decimal(number) => Some(number),
+            Repr::Json(_) | Repr::Raw(_) => None,
+        }
     }
 
     /// The number, if it is the JSON string of one.

@@ -1,12 +1,18 @@
 //! From frames to messages and back, in the two versions of the protocol.
 
+#[cfg(test)]
+mod server_frames;
 mod v1;
 mod v2;
 
+use std::ops::Range;
+
 use crate::error::{DecodeError, EncodeError, VersionError};
+use crate::event::Event;
 use crate::frame::Frame;
-use crate::incoming::Incoming;
-use crate::message::{Message, NameRef, Status};
+use crate::incoming::{Data, Incoming};
+use crate::json::{self, Scanner};
+use crate::message::{Body, Message, NameRef, ServerMessage, Status, Text};
 use crate::payload::Payload;
 use crate::refs::Ref;
 
@@ -29,6 +35,15 @@ pub(crate) struct ReplyParts<'a> {
     pub(crate) topic: NameRef<'a>,
     pub(crate) status: &'a Status,
     pub(crate) response: &'a Payload,
+}
+
+/// A client's message on its way to a server.
+pub(crate) struct MessageParts<'a> {
+    pub(crate) join_ref: Option<&'a Ref>,
+    pub(crate) reference: Option<&'a Ref>,
+    pub(crate) topic: NameRef<'a>,
+    pub(crate) event: NameRef<'a>,
+    pub(crate) payload: &'a Payload,
 }
 
 impl Serializer {
@@ -76,6 +91,52 @@ impl Serializer {
         match self {
             Serializer::V1 => v1::decode(&data),
             Serializer::V2 => v2::decode(kind, data),
+        }
+    }
+
+    /// Writes a client's message. The frame has no WebSocket header, since that of a client holds its mask.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when this version cannot carry it.
+    pub fn encode_message(self, message: &Message) -> Result<Frame, EncodeError> {
+        let (join_ref, reference) = (message.join_ref.as_ref(), message.reference.as_ref());
+        let (topic, event) = (message.topic.as_ref(), message.event.as_ref());
+        let payload = &message.payload;
+        self.encode_message_parts(&MessageParts { join_ref, reference, topic, event, payload })
+    }
+
+    pub(crate) fn encode_message_parts(self, message: &MessageParts<'_>) -> Result<Frame, EncodeError> {
+        match self {
+            Serializer::V1 => v1::encode_message(message),
+            Serializer::V2 => v2::encode_message(message),
+        }
+    }
+
+    /// Whether a client's message can be written, whatever its refs, if counters gave them.
+    pub(crate) fn check_message(
+        self,
+        topic: &str,
+        event: &str,
+        payload: &Payload,
+    ) -> Result<(), EncodeError> {
+        match (self, payload) {
+            (Serializer::V1, Payload::Binary(_)) => Err(EncodeError::BinaryPayload),
+            (Serializer::V2, Payload::Binary(_)) => v2::check_fields(&[("topic", topic), ("event", event)]),
+            (Serializer::V1 | Serializer::V2, Payload::Json(_)) => Ok(()),
+        }
+    }
+
+    /// Reads a server's frame.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the frame is no message.
+    pub fn decode_server<'a>(self, message: impl Into<Incoming<'a>>) -> Result<ServerMessage, DecodeError> {
+        let Incoming { kind, data } = message.into();
+        match self {
+            Serializer::V1 => v1::decode_server(&data),
+            Serializer::V2 => v2::decode_server(kind, data),
         }
     }
 
@@ -146,6 +207,44 @@ impl Serializer {
             Serializer::V2 => v2::encode_end(join_ref, topic, event, payload),
         }
     }
+}
+
+/// What a server's text says, given its event and where its payload stands.
+fn body(data: &Data<'_>, text: &str, event: Text, payload: Range<usize>) -> Result<Body, DecodeError> {
+    if event.as_str() != Event::Reply.as_str() {
+        return Ok(Body::Event { event, payload: Payload::Json(data.part(payload)) });
+    }
+    let (status, response) = reply_members(text, payload)?;
+    let status = v2::name(data, text, status).into_text("status")?;
+    Ok(Body::Reply { status: Status::from(status.as_str()), response: Payload::Json(data.part(response)) })
+}
+
+/// Where status and response of a reply stand; of duplicates the first counts.
+fn reply_members(text: &str, payload: Range<usize>) -> Result<(Range<usize>, Range<usize>), DecodeError> {
+    let object = &text.as_bytes()[payload.clone()];
+    let mut scanner = Scanner::new(object);
+    if !scanner.eat(b'{') {
+        return Err(DecodeError::Missing("status"));
+    }
+    scanner.enter();
+    let (mut status, mut response) = (None, None);
+    let mut more = !scanner.eat(b'}');
+    while more {
+        let (key, value) = scanner.member()?;
+        let value = payload.start + value.start..payload.start + value.end;
+        match &*json::decode_key(&object[key]) {
+            "status" if status.is_none() => status = Some(value),
+            "response" if response.is_none() => response = Some(value),
+            _ => {}
+        }
+        more = scanner.eat(b',');
+    }
+    Ok((status.ok_or(DecodeError::Missing("status"))?, response.ok_or(DecodeError::Missing("response"))?))
+}
+
+/// The `join_ref` of a server's JSON; an empty one stands for none, as clients read it.
+fn join_ref(raw: &str) -> Option<Ref> {
+    (raw != r#""""#).then(|| Ref::from_json(raw)).flatten()
 }
 
 /// What of a semantic version decides.

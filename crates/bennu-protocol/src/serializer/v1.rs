@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::ReplyParts;
+use super::{MessageParts, ReplyParts};
 use crate::error::{DecodeError, EncodeError};
+use crate::event::Event;
 use crate::frame::{Frame, FrameBuilder, FrameKind};
 use crate::incoming::Data;
 use crate::json::{self, Scanner};
-use crate::message::Message;
+use crate::message::{Body, Message, ServerMessage};
 use crate::payload::Payload;
 use crate::refs::{self, Ref};
 
@@ -39,6 +40,34 @@ pub(super) fn decode(data: &Data<'_>) -> Result<Message, DecodeError> {
         event: super::v2::name(data, text, event),
         payload: Payload::Json(data.part(payload)),
     })
+}
+
+/// Reads a server's frame; its opcode does not matter.
+pub(super) fn decode_server(data: &Data<'_>) -> Result<ServerMessage, DecodeError> {
+    let text = simdutf8::basic::from_utf8(data).map_err(|_| DecodeError::NotUtf8)?;
+    let members = members(text)?;
+    let required = |range: Option<Range<usize>>, name| range.ok_or(DecodeError::Missing(name));
+    let topic = super::v2::name(data, text, required(members.topic, "topic")?).into_text("topic")?;
+    let event = super::v2::name(data, text, required(members.event, "event")?).into_text("event")?;
+    let body = super::body(data, text, event, required(members.payload, "payload")?)?;
+    let reference = required(members.reference, "ref")?;
+    // An end says with its ref which join it ends; nothing else of this version does.
+    let join_ref = if is_end(&body) { Some(reference.clone()) } else { members.join_ref };
+    Ok(ServerMessage {
+        join_ref: join_ref.and_then(|range| super::join_ref(&text[range])),
+        reference: Ref::from_json(&text[reference]),
+        topic,
+        body,
+    })
+}
+
+fn is_end(body: &Body) -> bool {
+    match body {
+        Body::Event { event, .. } => {
+            matches!(Event::reserved(event.as_str()), Some(Event::Close | Event::Error))
+        }
+        Body::Reply { .. } => false,
+    }
 }
 
 fn members(text: &str) -> Result<Members, DecodeError> {
@@ -86,6 +115,28 @@ impl Members {
         };
         member.get_or_insert(value);
     }
+}
+
+/// What a client sends. A `join_ref` is no part of the version's first days, but servers that know none pass over it,
+/// and those that do name the join that ended only if its message had one.
+pub(super) fn encode_message(message: &MessageParts<'_>) -> Result<Frame, EncodeError> {
+    let payload = json_of(message.payload)?;
+    let names = message.topic.len() + message.event.len();
+    let mut out = Vec::with_capacity(payload.len() + names + 80);
+    out.extend_from_slice(br#"{"topic":"#);
+    super::v2::write_name(&mut out, message.topic, "topic")?;
+    out.extend_from_slice(br#","event":"#);
+    super::v2::write_name(&mut out, message.event, "event")?;
+    out.extend_from_slice(br#","payload":"#);
+    out.extend_from_slice(payload);
+    out.extend_from_slice(br#","ref":"#);
+    refs::write_json(&mut out, message.reference, "ref")?;
+    if message.join_ref.is_some() {
+        out.extend_from_slice(br#","join_ref":"#);
+        refs::write_json(&mut out, message.join_ref, "join_ref")?;
+    }
+    out.push(b'}');
+    Ok(Frame::text(out))
 }
 
 /// A push, broadcast, close or crash: they differ in the ref alone.

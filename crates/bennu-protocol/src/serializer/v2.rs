@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
-use super::ReplyParts;
+use super::{MessageParts, ReplyParts};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, FrameBuilder, FrameKind};
 use crate::incoming::Data;
 use crate::json::{self, Scanner};
-use crate::message::{Message, Name, NameRef};
+use crate::message::{Body, Message, Name, NameRef, ServerMessage, Status, Text};
 use crate::payload::Payload;
 use crate::refs::{self, Ref};
 
@@ -106,8 +106,155 @@ fn field<'a>(rest: &mut &'a [u8], name: &'static str, length: u8) -> Result<&'a 
     rest.split_off(..usize::from(length)).ok_or_else(|| truncated(name, length.into(), left))
 }
 
+/// Reads a server's frame.
+pub(super) fn decode_server(kind: FrameKind, data: Data<'_>) -> Result<ServerMessage, DecodeError> {
+    match kind {
+        FrameKind::Text => decode_server_text(&data),
+        FrameKind::Binary => decode_server_binary(data.into_bytes()),
+    }
+}
+
+fn decode_server_text(data: &Data<'_>) -> Result<ServerMessage, DecodeError> {
+    let text = simdutf8::basic::from_utf8(data).map_err(|_| DecodeError::NotUtf8)?;
+    let [join_ref, reference, topic, event, payload] = elements(text)?;
+    let event = name(data, text, event).into_text("event")?;
+    Ok(ServerMessage {
+        join_ref: super::join_ref(&text[join_ref]),
+        reference: Ref::from_json(&text[reference]),
+        topic: name(data, text, topic).into_text("topic")?,
+        body: super::body(data, text, event, payload)?,
+    })
+}
+
+/// The kind, a length for each field of that kind, the fields, then the payload.
+fn decode_server_binary(mut bytes: Bytes) -> Result<ServerMessage, DecodeError> {
+    match bytes.first() {
+        Some(&kind::PUSH) => {
+            let [join_ref, topic, event] = lengths(&mut bytes)?;
+            Ok(ServerMessage {
+                join_ref: ref_field(&mut bytes, "join_ref", join_ref)?,
+                reference: None,
+                topic: text_field(&mut bytes, "topic", topic)?,
+                body: binary_event(bytes, event)?,
+            })
+        }
+        Some(&kind::REPLY) => {
+            let [join_ref, reference, topic, status] = lengths(&mut bytes)?;
+            Ok(ServerMessage {
+                join_ref: ref_field(&mut bytes, "join_ref", join_ref)?,
+                reference: ref_field(&mut bytes, "ref", reference)?,
+                topic: text_field(&mut bytes, "topic", topic)?,
+                body: binary_reply(bytes, status)?,
+            })
+        }
+        Some(&kind::BROADCAST) => {
+            let [topic, event] = lengths(&mut bytes)?;
+            Ok(ServerMessage {
+                join_ref: None,
+                reference: None,
+                topic: text_field(&mut bytes, "topic", topic)?,
+                body: binary_event(bytes, event)?,
+            })
+        }
+        Some(&other) => Err(DecodeError::UnknownKind(other)),
+        None => Err(truncated("header", 1, 0)),
+    }
+}
+
+fn binary_event(mut bytes: Bytes, length: u8) -> Result<Body, DecodeError> {
+    let event = text_field(&mut bytes, "event", length)?;
+    Ok(Body::Event { event, payload: Payload::Binary(bytes) })
+}
+
+fn binary_reply(mut bytes: Bytes, length: u8) -> Result<Body, DecodeError> {
+    let status = text_field(&mut bytes, "status", length)?;
+    Ok(Body::Reply { status: Status::from(status.as_str()), response: Payload::Binary(bytes) })
+}
+
+/// The lengths that follow the kind.
+fn lengths<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], DecodeError> {
+    let lengths = bytes[1..].first_chunk().copied().ok_or_else(|| truncated("header", 1 + N, bytes.len()))?;
+    bytes.advance(1 + N);
+    Ok(lengths)
+}
+
+fn ref_field(bytes: &mut Bytes, name: &'static str, length: u8) -> Result<Option<Ref>, DecodeError> {
+    let field = take(bytes, name, length)?;
+    Ok((!field.is_empty()).then(|| Ref::from_binary(&field)))
+}
+
+fn text_field(bytes: &mut Bytes, name: &'static str, length: u8) -> Result<Text, DecodeError> {
+    let field = take(bytes, name, length)?;
+    std::str::from_utf8(&field).map(Text::from).map_err(|_| DecodeError::NotText(name))
+}
+
+fn take(bytes: &mut Bytes, name: &'static str, length: u8) -> Result<Bytes, DecodeError> {
+    let length = usize::from(length);
+    if bytes.len() < length {
+        return Err(truncated(name, length, bytes.len()));
+    }
+    Ok(bytes.split_to(length))
+}
+
 fn truncated(field: &'static str, needed: usize, left: usize) -> DecodeError {
     DecodeError::Truncated { field, needed, left }
+}
+
+/// What a client sends.
+pub(super) fn encode_message(message: &MessageParts<'_>) -> Result<Frame, EncodeError> {
+    match message.payload {
+        Payload::Json(text) => encode_text_message(message, text),
+        Payload::Binary(bytes) => encode_binary_message(message, bytes),
+    }
+}
+
+fn encode_text_message(message: &MessageParts<'_>, payload: &Bytes) -> Result<Frame, EncodeError> {
+    let names = message.topic.len() + message.event.len();
+    let refs = refs::json_len(message.join_ref) + refs::json_len(message.reference);
+    let mut out = Vec::with_capacity(payload.len() + names + refs + 10);
+    out.push(b'[');
+    refs::write_json(&mut out, message.join_ref, "join_ref")?;
+    out.push(b',');
+    refs::write_json(&mut out, message.reference, "ref")?;
+    out.push(b',');
+    write_name(&mut out, message.topic, "topic")?;
+    out.push(b',');
+    write_name(&mut out, message.event, "event")?;
+    out.push(b',');
+    out.extend_from_slice(payload);
+    out.push(b']');
+    Ok(Frame::text(out))
+}
+
+fn encode_binary_message(message: &MessageParts<'_>, payload: &Bytes) -> Result<Frame, EncodeError> {
+    let join_ref = binary_ref(message.join_ref, "join_ref")?;
+    let reference = binary_ref(message.reference, "ref")?;
+    let fields = [
+        ("join_ref", &*join_ref),
+        ("ref", &*reference),
+        ("topic", binary_name(message.topic)),
+        ("event", binary_name(message.event)),
+    ];
+    Ok(Frame::binary(encode_binary(kind::PUSH, &fields, payload)?.into_payload()))
+}
+
+/// Whether fields fit a binary frame.
+pub(super) fn check_fields(fields: &[(&'static str, &str)]) -> Result<(), EncodeError> {
+    for (field, text) in fields {
+        field_len(field, text.len())?;
+    }
+    Ok(())
+}
+
+fn field_len(field: &'static str, length: usize) -> Result<u8, EncodeError> {
+    u8::try_from(length).map_err(|_| EncodeError::FieldTooLong { field, length })
+}
+
+fn binary_name(name: NameRef<'_>) -> &[u8] {
+    match name {
+        NameRef::Text(text) => text.as_bytes(),
+        NameRef::Other(bytes) => bytes,
+    }
 }
 
 pub(super) fn encode_push(
@@ -217,8 +364,7 @@ fn encode_binary(kind: u8, fields: &[(&'static str, &[u8])], payload: &[u8]) -> 
     let out = frame.payload();
     out.push(kind);
     for (field, bytes) in fields {
-        let length = bytes.len();
-        out.push(u8::try_from(length).map_err(|_| EncodeError::FieldTooLong { field, length })?);
+        out.push(field_len(field, bytes.len())?);
     }
     for (_, bytes) in fields {
         out.extend_from_slice(bytes);
@@ -252,7 +398,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::message::Status;
     use crate::serializer::Serializer;
 
     fn decode(frame: Frame) -> Result<Message, DecodeError> {

@@ -1,5 +1,6 @@
 //! The protocol's decisions as a state machine that is told the time.
 
+pub mod client;
 mod server;
 mod slots;
 
