@@ -8,11 +8,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bennu-pubsub", &[]),
     ("bennu-token", &[]),
     ("bennu-presence", &["bennu-protocol", "bennu-pubsub"]),
+    ("bennu-client", &["bennu-protocol"]),
     ("bennu-server", &["bennu-protocol", "bennu-pubsub", "bennu-token"]),
     ("bennu-server-axum", &["bennu-server"]),
     ("bennu-macros", &[]),
     ("bennu-typed", &["bennu-macros", "bennu-presence", "bennu-protocol", "bennu-server"]),
-    ("bennu-testkit", &["bennu-protocol", "bennu-pubsub", "bennu-server"]),
+    ("bennu-testkit", &["bennu-client", "bennu-protocol", "bennu-pubsub", "bennu-server"]),
     (
         "bennu",
         &[

@@ -63,6 +63,7 @@ mod pushes;
 mod snapshot;
 mod status;
 mod timers;
+mod transport;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -74,6 +75,7 @@ pub use event::{ChannelEnd, ChannelFault, ClientEvent, ConnectionEnd, Heartbeat,
 pub use link::CLOSE_PATIENCE;
 pub use pushes::{Push, PushError, PushId};
 pub use status::{ChannelSnapshot, ChannelStatus, PushSnapshot, SocketSnapshot, SocketStatus};
+pub use transport::{Connection, ConnectionEvent, OpenError, OpenRequest, Opening, Transport};
 
 use backoff::Random;
 use buffer::{Outbox, Outgoing};

@@ -1,0 +1,3 @@
+//! A client for Phoenix Channels.
+
+pub mod transport;
