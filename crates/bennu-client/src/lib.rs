@@ -1,3 +1,10 @@
 //! A client for Phoenix Channels.
 
+mod message;
+#[allow(dead_code, reason = "sockets take their names here when they start")]
+mod registry;
+pub mod telemetry;
 pub mod transport;
+
+pub use message::Message;
+pub use registry::NameTaken;

@@ -1,0 +1,7 @@
+//! The client from outside.
+
+// Clippy lets tests unwrap, but not what tests share.
+#![allow(clippy::unwrap_used)]
+
+mod seed_messages;
+mod seed_telemetry;
