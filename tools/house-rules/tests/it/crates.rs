@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sound-forge", &["bennu", "sound-forge-audio"]),
     ("reference-server", &["bennu"]),
     ("bennu-bench", &["bennu-protocol"]),
+    ("bennu-cli", &["bennu-client", "bennu-protocol", "bennu-token"]),
     ("chat", &["bennu"]),
     ("rooms", &["bennu"]),
     ("migration", &["bennu"]),

@@ -1,0 +1,34 @@
+//! `bennu`: listens, pushes, signs tokens, begins projects and examines deployments, from the command line.
+//!
+//! ```text
+//! cargo install --path tools/cli
+//! bennu --help
+//! ```
+
+mod documents;
+mod exit;
+mod options;
+mod secret;
+mod span;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::exit::Exit;
+use crate::options::{Command, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    options.color.apply();
+    run(options.command).unwrap_or_else(|error| exit::report(&error)).into()
+}
+
+fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Token(command) => token::run(command),
+        Command::Completions(shell) => documents::completions(&shell),
+        Command::Man(folder) => documents::man(&folder),
+    }
+}
