@@ -50,6 +50,8 @@
 //! - [`TestSocket::join`] and [`TestSocket::subscribe_and_join`] give a [`TestChannel`], or the refusal.
 //! - [`assert_push!`], [`assert_reply!`], [`assert_broadcast!`], [`assert_closed!`], and `refute_…!` of each.
 //! - [`Pattern`] says what payloads can be compared with.
+//!
+//! Programs that are clients are tested the other way round: against a [`ScriptedServer`], which says what the test tells it to; see [`scripted`].
 
 mod allow_as;
 mod arrivals;
@@ -60,6 +62,7 @@ mod expectation;
 mod link;
 mod pattern;
 mod received;
+pub mod scripted;
 mod socket;
 mod wire;
 
@@ -69,6 +72,7 @@ pub use connect::{Connect, ConnectError, connect};
 pub use expectation::Unmet;
 pub use pattern::{Compared, IntoPattern, Pattern, Typed};
 pub use received::Received;
+pub use scripted::{ScriptedConnection, ScriptedMessage, ScriptedServer, ScriptedTransport};
 pub use socket::{JoinError, PushRef, TestSocket};
 
 #[doc(hidden)]

@@ -195,7 +195,11 @@ impl Serializer {
     }
 
     /// Writes `phx_close` or `phx_error`: its ref is the join_ref of the channel that ended.
-    pub(crate) fn encode_end(
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when this version cannot carry it.
+    pub fn encode_end(
         self,
         join_ref: Option<&Ref>,
         topic: &str,

@@ -7,3 +7,4 @@ mod connecting;
 mod conversations;
 mod failures;
 mod room;
+mod scripted;
