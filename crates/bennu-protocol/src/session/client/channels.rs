@@ -223,6 +223,18 @@ impl ClientSession {
         self.end_channel(channel, ChannelEnd::Left)
     }
 
+    /// Joins a joined channel anew, because what this side has made of it is lost: the server is told to let go, and the next join follows at
+    /// once. To pushes that were sent it is like the end of a connection. A channel that is not joined is about to be, and nothing happens.
+    pub fn rejoin(&mut self, channel: ChannelId, now: Duration) {
+        self.advance(now);
+        let state = self.channels.get(channel).map(|channel| channel.state);
+        let Some(State::Joined { join_ref }) = state else { return };
+        self.forget_join(channel);
+        self.unjoin(channel, join_ref);
+        self.settle(channel);
+        self.begin_join(channel);
+    }
+
     /// The channel that is wanted on a topic.
     #[must_use]
     pub fn channel(&self, topic: &str) -> Option<ChannelId> {

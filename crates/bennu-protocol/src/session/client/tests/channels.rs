@@ -223,6 +223,35 @@ fn check_155_join_replacing_leaves_the_channel_that_has_the_topic() {
 }
 
 #[test]
+fn a_rejoin_leaves_and_joins_at_once_and_keeps_the_channel() {
+    let (mut talk, channel) = Conversation::joined();
+    let unanswered = talk.push(channel, "first");
+    talk.sent();
+    let queued = talk.push(channel, "second");
+    talk.session.rejoin(channel, talk.now);
+    talk.hear();
+    assert_eq!(
+        talk.sent(),
+        [r#"["1","4","room:a","phx_leave",{}]"#, r#"["5","5","room:a","phx_join",{"join":2}]"#]
+    );
+    let told = talk.told();
+    assert!(told.contains(&ClientEvent::PushEnded {
+        push: unanswered,
+        outcome: PushOutcome::Unconfirmed,
+        took: ms(0)
+    }));
+    let (old, new) = (ChannelStatus::Joined, ChannelStatus::Joining);
+    assert!(told.contains(&ClientEvent::ChannelStatus { channel, old, new }));
+    // The end of the old join is none of the new one's business, and neither is a second wish.
+    talk.receive(r#"["1","1","room:a","phx_close",{}]"#);
+    talk.session.rejoin(channel, talk.now);
+    talk.hear();
+    talk.accept("room:a", 5);
+    assert_eq!(talk.session.channel_status(channel), ChannelStatus::Joined);
+    assert_eq!(talk.sent(), [format!(r#"["5",{:?},"room:a","second",{{}}]"#, queued.reference())]);
+}
+
+#[test]
 fn a_join_that_is_not_due_is_not_sent() {
     let mut session = ClientSession::new(Conversation::config());
     let (now, params) = (ms(0), Payload::empty);
