@@ -45,6 +45,8 @@
 //! An expectation takes the first message that fits and was not taken before; the order between different ones is free. When none comes
 //! within 5 s of tokio's clock ([`ScriptedServer::within`]), or the connection ends before, it panics, and lists what came.
 //!
+//! [`ScriptedServer::listen`] has the same server listen on a port, for clients in other languages or processes.
+//!
 //! # The clock
 //!
 //! With `#[tokio::test(start_paused = true)]` time stands still while anyone has work to do, and else jumps to what is due next. A client on tokio's
@@ -54,6 +56,7 @@
 mod came;
 mod connection;
 mod link;
+mod listen;
 mod message;
 mod server;
 mod transport;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use super::PATIENCE;
 use super::connection::{ScriptedConnection, param};
 use super::link::{Link, Rules};
+use super::listen::Listener;
 use super::transport::ScriptedTransport;
 
 /// A Phoenix server whose every word is the test's. Clones are the same server.
@@ -25,6 +27,8 @@ use super::transport::ScriptedTransport;
 pub struct ScriptedServer {
     desk: Arc<Desk>,
     patience: Duration,
+    /// Only held.
+    _listener: Option<Arc<Listener>>,
 }
 
 /// Where clients ask to connect.
@@ -163,7 +167,21 @@ impl ScriptedServer {
     pub fn new() -> (Self, ScriptedTransport) {
         let desk = Arc::new(Desk::default());
         let transport = ScriptedTransport::new(Arc::clone(&desk));
-        (ScriptedServer { desk, patience: PATIENCE }, transport)
+        (ScriptedServer { desk, patience: PATIENCE, _listener: None }, transport)
+    }
+
+    /// A server on a free port of this machine, for clients with a transport of their own and for other processes, and the URL to connect
+    /// to. It stops when the last clone of it is dropped.
+    ///
+    /// Here time must not stand still: leave out `start_paused`, as a clock that jumps does so while bytes are on their way.
+    ///
+    /// # Errors
+    ///
+    /// When there is no port.
+    pub async fn listen() -> io::Result<(Self, String)> {
+        let desk = Arc::new(Desk::default());
+        let (listener, url) = Listener::start(Arc::clone(&desk)).await?;
+        Ok((ScriptedServer { desk, patience: PATIENCE, _listener: Some(Arc::new(listener)) }, url))
     }
 
     /// The same server, whose expectations and those of its connections wait so long; 5 s by default.

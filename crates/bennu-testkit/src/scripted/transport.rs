@@ -47,7 +47,7 @@ impl Transport for ScriptedTransport {
 
     fn open(&self, request: OpenRequest) -> Opening {
         let answer = self.desk.ask(request);
-        Box::pin(async move { Ok(Box::new(ClientEnd { link: answer.await? }) as Box<dyn Connection>) })
+        Box::pin(async move { Ok(Box::new(ClientEnd::new(answer.await?)) as Box<dyn Connection>) })
     }
 }
 
@@ -57,8 +57,15 @@ impl fmt::Debug for ScriptedTransport {
     }
 }
 
-struct ClientEnd {
-    link: Arc<Link>,
+/// The client's end of a connection, which is gone when it is dropped.
+pub(super) struct ClientEnd {
+    pub(super) link: Arc<Link>,
+}
+
+impl ClientEnd {
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        ClientEnd { link }
+    }
 }
 
 impl Connection for ClientEnd {

@@ -6,5 +6,6 @@
 mod connecting;
 mod conversations;
 mod failures;
+mod listening;
 mod room;
 mod scripted;
