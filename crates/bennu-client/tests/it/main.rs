@@ -3,5 +3,8 @@
 // Clippy lets tests unwrap, but not what tests share.
 #![allow(clippy::unwrap_used)]
 
+mod connect;
+mod peer;
 mod seed_messages;
 mod seed_telemetry;
+mod websocket;

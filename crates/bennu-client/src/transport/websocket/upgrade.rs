@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bennu_protocol::websocket::{
-    Decoder, Extension, FrameHeader, Limits, Role, handshake, permessage_deflate,
+    Decoder, Extension, Limits, Opcode, Role, encode_header, handshake, permessage_deflate,
 };
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use sha1::{Digest as _, Sha1};
@@ -138,14 +138,15 @@ fn offered_protocols(sent: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 fn decoder(settings: &WebSocket, extension: Extension) -> Decoder {
-    let limits = Limits {
-        max_frame_size: settings.max_message_size.saturating_add(FrameHeader::MAX_LEN),
-        max_message_size: settings.max_message_size,
-    };
+    let max_message_size = settings.max_message_size;
+    // A frame counts with its header.
+    let header = encode_header(Opcode::Binary, max_message_size, None);
+    let max_frame_size = max_message_size.saturating_add(header.len());
+    let limits = Limits { max_frame_size, max_message_size };
     let decoder = Decoder::new(Role::Client, limits);
     match extension {
         Extension::None => decoder,
-        Extension::Deflate => decoder.inflating(settings.max_message_size),
+        Extension::Deflate => decoder.inflating(max_message_size),
     }
 }
 
