@@ -39,10 +39,9 @@
 mod owner;
 mod reference;
 mod tracker;
-mod view;
 mod worker;
 
+pub use bennu_protocol::presence::{Diff, Entry, Meta, Presences};
 pub use owner::{Owner, TrackError, UpdateError};
 pub use tracker::{Presence, PresenceBuilder};
-pub use view::{Diff, Entry, Meta, Presences};
 pub use worker::Change;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use bennu_protocol::presence::{Meta, Presences};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::tracker::Presence;
-use crate::view::{Meta, Presences};
 
 /// Tracks keys on topics for as long as it lives. Dropping it is a leave of all of them.
 pub struct Owner {
@@ -151,7 +151,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::view::Diff;
+    use bennu_protocol::presence::Diff;
 
     fn diffs(subscription: &mut Subscription) -> Vec<Diff> {
         let mut all = Vec::new();

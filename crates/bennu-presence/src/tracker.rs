@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bennu_protocol::presence::{DIFF, Diff, Entry, Meta, Presences};
 use bennu_protocol::{Broadcast, Payload};
 use bennu_pubsub::PubSub;
 use futures_util::future::BoxFuture;
@@ -13,11 +14,7 @@ use serde_json::Value;
 
 use crate::owner::{Owner, TrackError, UpdateError};
 use crate::reference::References;
-use crate::view::{Diff, Entry, Meta, Presences};
 use crate::worker::{Change, Worker};
-
-/// The event with which changes are broadcast.
-const DIFF: &str = "presence_diff";
 
 /// Bytes that a key may have.
 const MAX_KEY: usize = 1_024;
@@ -114,12 +111,12 @@ impl Presence {
         let topic = topic.as_ref();
         let metas = self.0.table.metas(topic, key)?;
         let entry = Entry { metas, ..Entry::default() };
-        let presences = Presences(BTreeMap::from([(key.to_owned(), entry)]));
+        let presences = Presences::from_iter([(key.to_owned(), entry)]);
         let mut presences = match &self.0.fetch {
             Some(fetch) => fetch(topic.to_owned(), presences).await,
             None => presences,
         };
-        presences.0.remove(key)
+        presences.remove(key)
     }
 
     /// How many keys are on `topic`.
@@ -143,7 +140,7 @@ impl Presence {
         let reference = self.0.references.next();
         meta.insert("phx_ref".to_owned(), Value::String(reference.clone()));
         tracked.push(Tracked { owner, meta: meta.clone() });
-        let diff = Diff { joins: Presences::one(key, meta), leaves: Presences::default() };
+        let diff = Diff { joins: one(key, meta), leaves: Presences::default() };
         self.announce(topic, diff, &topics);
         Ok(reference)
     }
@@ -165,7 +162,7 @@ impl Presence {
         meta.insert("phx_ref".to_owned(), Value::String(reference.clone()));
         meta.insert("phx_ref_prev".to_owned(), previous);
         let old = std::mem::replace(&mut tracked.meta, meta.clone());
-        let diff = Diff { joins: Presences::one(key, meta), leaves: Presences::one(key, old) };
+        let diff = Diff { joins: one(key, meta), leaves: one(key, old) };
         self.announce(topic, diff, &topics);
         Ok(reference)
     }
@@ -207,6 +204,10 @@ impl Table {
         let tracked = topics.get(topic)?.get(key)?;
         Some(tracked.iter().map(|tracked| tracked.meta.clone()).collect())
     }
+}
+
+fn one(key: &str, meta: Meta) -> Presences {
+    Presences::from_iter([(key.to_owned(), Entry { metas: vec![meta], ..Entry::default() })])
 }
 
 fn present(topic: &Topic) -> Presences {

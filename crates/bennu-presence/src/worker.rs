@@ -1,11 +1,11 @@
 //! The task that runs `fetch` and the observer for each change, in order.
 
+use bennu_protocol::presence::{Diff, Presences};
 use bennu_pubsub::PubSub;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::tracker::{Fetch, Observer, broadcast};
-use crate::view::{Diff, Presences};
 
 /// A change of a topic, as an observer hears of it.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 //! - [`websocket`]: RFC 6455 framing for both sides, with the compression of RFC 7692.
 //! - [`ServerSession`]: every decision a server takes about joins, leaves, join
 //!   refs, heartbeats and limits, as a state machine that is told the time.
+//! - [`presence`]: who is there, as servers tell it and clients merge it.
 //! - [`client::ClientSession`]: every decision a client takes about connecting, joining, pushing and doing so again, likewise.
 //!
 //! Nothing in this crate sleeps, spawns, or touches a socket or a clock.
@@ -29,6 +30,7 @@ mod incoming;
 mod json;
 mod message;
 mod payload;
+pub mod presence;
 mod refs;
 mod serializer;
 mod session;

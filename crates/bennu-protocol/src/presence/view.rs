@@ -1,4 +1,4 @@
-//! What clients see: keys with their metas, and how they change.
+//! What travels: keys with their metas, and how they change.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -23,7 +23,7 @@ pub struct Entry {
 /// Keys with their metas, in the order of the keys: the payload of `presence_state`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Presences(pub(crate) BTreeMap<String, Entry>);
+pub struct Presences(BTreeMap<String, Entry>);
 
 impl Presences {
     /// How many keys there are.
@@ -54,14 +54,46 @@ impl Presences {
         self.0.iter_mut()
     }
 
-    pub(crate) fn one(key: &str, meta: Meta) -> Self {
-        let mut presences = Presences::default();
-        presences.push(key, meta);
-        presences
+    /// Puts a key in, in place of what was there.
+    pub fn insert(&mut self, key: impl Into<String>, entry: Entry) -> Option<Entry> {
+        self.0.insert(key.into(), entry)
     }
 
-    pub(crate) fn push(&mut self, key: &str, meta: Meta) {
-        self.0.entry(key.to_owned()).or_default().metas.push(meta);
+    /// Takes a key out.
+    pub fn remove(&mut self, key: &str) -> Option<Entry> {
+        self.0.remove(key)
+    }
+
+    /// Adds one more meta to a key, which need not be there.
+    pub fn push(&mut self, key: &str, meta: Meta) {
+        match self.0.get_mut(key) {
+            Some(entry) => entry.metas.push(meta),
+            None => drop(self.insert(key, Entry { metas: vec![meta], extra: Map::new() })),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
+        self.0.get_mut(key)
+    }
+
+    /// How many metas all keys have together.
+    pub(super) fn count_metas(&self) -> usize {
+        self.0.values().map(|entry| entry.metas.len()).sum()
+    }
+}
+
+impl FromIterator<(String, Entry)> for Presences {
+    fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Self {
+        Presences(entries.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Presences {
+    type Item = (String, Entry);
+    type IntoIter = btree_map::IntoIter<String, Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
