@@ -5,10 +5,12 @@
 //! bennu --help
 //! ```
 
+mod doctor;
 mod documents;
 mod exit;
 mod options;
 mod secret;
+mod server;
 mod span;
 mod token;
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Doctor(doctor) => doctor::run(&doctor),
         Command::Token(command) => token::run(command),
         Command::Completions(shell) => documents::completions(&shell),
         Command::Man(folder) => documents::man(&folder),

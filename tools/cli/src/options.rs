@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::doctor::Doctor;
 use crate::documents::{Folder, Shell};
 use crate::token::TokenCommand;
 
@@ -20,6 +21,8 @@ pub(crate) struct Options {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Examine a deployment, and say what is wrong and what to do about it
+    Doctor(Doctor),
     /// Sign, verify and look into tokens as Phoenix.Token makes them
     #[command(subcommand)]
     Token(TokenCommand),

@@ -36,6 +36,17 @@ pub(crate) fn describe(span: Duration) -> String {
     }
 }
 
+/// For people: with three figures below a second, as `1.24 ms`.
+pub(crate) fn describe_finely(span: Duration) -> String {
+    let ms = span.as_secs_f64() * 1e3;
+    match ms {
+        ..10.0 => format!("{ms:.2} ms"),
+        10.0..100.0 => format!("{ms:.1} ms"),
+        100.0..1000.0 => format!("{ms:.0} ms"),
+        _ => format!("{:.2} s", ms / 1e3),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

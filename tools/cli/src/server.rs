@@ -1,0 +1,126 @@
+//! Which server, and who we are there: what all commands that connect are told.
+
+use std::path::PathBuf;
+use std::{env, fmt};
+
+use anyhow::Context as _;
+use bennu_client::{Endpoint, Params};
+use clap::Args;
+use serde_json::Value;
+
+use crate::exit::{Exit, failure};
+use crate::secret;
+
+/// The environment's name of the token.
+const TOKEN: &str = "BENNU_TOKEN";
+
+/// Which server, and who we are there.
+#[derive(Args)]
+pub(crate) struct Server {
+    /// Where the socket is mounted: wss://example.com/socket; ws://, http:// and https:// work too
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+
+    /// Parameters of the connection, a JSON object: '{"locale": "de"}'
+    #[arg(long, value_name = "JSON")]
+    params: Option<String>,
+
+    /// Token for the server's auth_token. Others on this machine can see it: better --token-file or the variable BENNU_TOKEN
+    #[arg(long, value_name = "TEXT", conflicts_with = "token_file")]
+    token: Option<String>,
+
+    /// File with the token; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Send the token as the parameter of this name instead, as `token`, for servers that read it from there
+    #[arg(long, value_name = "NAME")]
+    token_param: Option<String>,
+
+    /// A header of the request: 'Cookie: session=…'; can be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<Header>,
+}
+
+/// One header; its value may be a secret.
+#[derive(Clone)]
+struct Header(String, String);
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: …", self.0)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("url", &self.shown()).finish_non_exhaustive()
+    }
+}
+
+/// What the options come to.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) params: Params,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) auth_token: Option<String>,
+}
+
+impl Server {
+    /// The URL without what may be secret.
+    pub(crate) fn shown(&self) -> String {
+        let url = self.url.split('?').next().unwrap_or_default();
+        match url.split_once("://") {
+            Some((scheme, rest)) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
+            }
+            None => url.to_owned(),
+        }
+    }
+
+    /// Reads what has to be read.
+    ///
+    /// # Errors
+    ///
+    /// When the URL or the parameters are none, or a file cannot be read.
+    pub(crate) fn access(&self) -> anyhow::Result<Access> {
+        let endpoint: Endpoint =
+            self.url.parse().map_err(|error| failure(Exit::Usage, format!("{}: {error}", self.shown())))?;
+        let mut params = match &self.params {
+            Some(text) => Params::of(&object("--params", text)?).context("--params")?,
+            None => Params::new(),
+        };
+        let mut auth_token = self.token()?;
+        if let Some(name) = &self.token_param
+            && let Some(token) = auth_token.take()
+        {
+            params = params.with(name.clone(), token);
+        }
+        let headers = self.headers.iter().map(|Header(name, value)| (name.clone(), value.clone())).collect();
+        Ok(Access { endpoint, params, headers, auth_token })
+    }
+
+    /// The option counts, else the file, else the environment.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        match (&self.token, &self.token_file) {
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(path)) => secret::file(path).map(Some),
+            (None, None) => Ok(env::var(TOKEN).ok()),
+        }
+    }
+}
+
+/// A JSON object that an option was given.
+pub(crate) fn object(option: &str, text: &str) -> anyhow::Result<Value> {
+    let usage = |what: String| failure(Exit::Usage, format!("{option}: {what}"));
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| usage(format!("this is no JSON: {error}")))?;
+    if value.is_object() { Ok(value) } else { Err(usage("this is JSON, but no object".to_owned())) }
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    let (name, value) = text.split_once(':').ok_or("a header is a name, a colon and a value")?;
+    Ok(Header(name.trim().to_owned(), value.trim().to_owned()))
+}
