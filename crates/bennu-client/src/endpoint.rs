@@ -76,7 +76,7 @@ impl Endpoint {
     #[doc(alias = "endPointURL")]
     #[must_use]
     pub fn url(&self, segment: &str, vsn: &str, params: &Params) -> String {
-        let mut url = with_segment(&self.base, segment);
+        let mut url = with_segment(&self.base, segment, &[segment]);
         url.push('?');
         for piece in [&self.query, &params.to_query()] {
             if !piece.is_empty() {
@@ -100,12 +100,12 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// `url` for another transport: its last segment is replaced if it is one of a transport, else `segment` follows it.
-pub(crate) fn with_segment(url: &str, segment: &str) -> String {
+/// `url` for another transport: its last segment is replaced if it is `known` or one of Phoenix's, else `segment` follows it.
+pub(crate) fn with_segment(url: &str, segment: &str, known: &[&str]) -> String {
     let (path, query) = url.split_at(url.find('?').unwrap_or(url.len()));
     let path = path.trim_end_matches('/');
     let start = path.find("://").map_or(0, |at| at + "://".len());
-    let base = [segment].iter().chain(&SEGMENTS).find_map(|known| {
+    let base = known.iter().chain(&SEGMENTS).find_map(|known| {
         let base = path.strip_suffix(known)?.strip_suffix('/')?;
         // What follows the scheme is a host, whatever its name.
         (base.len() > start).then_some(base)

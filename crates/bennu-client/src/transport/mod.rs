@@ -4,11 +4,15 @@
 //! All of them reach the server by a [`Connector`], which knows TLS and proxies.
 
 mod connect;
+mod fallback;
 mod head;
+mod longpoll;
 mod random;
 mod request;
 mod websocket;
 
 pub use bennu_protocol::client::{Connection, ConnectionEvent, OpenError, OpenRequest, Opening, Transport};
 pub use connect::{Connector, Proxy, ProxyError, RootCertificatesError};
+pub use fallback::Fallback;
+pub use longpoll::LongPoll;
 pub use websocket::WebSocket;

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod connect;
+mod fallback;
+mod http_server;
+mod longpoll;
 mod peer;
 mod seed_messages;
 mod seed_telemetry;

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bennu_client::transport::{Connection, ConnectionEvent, OpenError, OpenRequest, Transport};
+use bennu_protocol::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -71,5 +73,54 @@ pub(crate) async fn refusal(transport: &impl Transport, request: OpenRequest) ->
     match open(transport, request).await {
         Ok(_) => panic!("it opened"),
         Err(error) => error,
+    }
+}
+
+/// A connection with a task that drives it, as a socket has one.
+pub(crate) struct Driven {
+    commands: mpsc::UnboundedSender<Command>,
+    events: mpsc::UnboundedReceiver<ConnectionEvent>,
+}
+
+enum Command {
+    Send(Frame),
+    Close(u16, String),
+}
+
+impl Driven {
+    pub(crate) fn new(mut connection: Box<dyn Connection>) -> Self {
+        let (commands, mut commanded) = mpsc::unbounded_channel();
+        let (happened, events) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    event = poll_fn(|cx| connection.poll_event(cx)) => {
+                        let is_end = matches!(event, ConnectionEvent::Closed(_));
+                        if happened.send(event).is_err() || is_end {
+                            return;
+                        }
+                    }
+                    command = commanded.recv() => match command {
+                        Some(Command::Send(frame)) => connection.send(frame),
+                        Some(Command::Close(code, reason)) => connection.close(code, &reason),
+                        None => return,
+                    },
+                }
+            }
+        });
+        Driven { commands, events }
+    }
+
+    pub(crate) fn send(&self, frame: Frame) {
+        self.commands.send(Command::Send(frame)).ok().unwrap();
+    }
+
+    pub(crate) fn close(&self, code: u16, reason: &str) {
+        self.commands.send(Command::Close(code, reason.to_owned())).ok().unwrap();
+    }
+
+    pub(crate) async fn event(&mut self) -> ConnectionEvent {
+        let next = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        next.expect("something happens").expect("it was not closed before")
     }
 }
