@@ -78,10 +78,6 @@ impl<T> Claim<T> {
             own.holder = Some(Arc::downgrade(holder));
         }
     }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
 }
 
 impl<T> Drop for Claim<T> {
@@ -141,6 +137,6 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(claims.iter().flatten().count(), 1);
-        assert!(claims.iter().flatten().all(|claim| claim.name() == "a"));
+        assert!(claims.iter().flatten().all(|claim| &*claim.name == "a"));
     }
 }

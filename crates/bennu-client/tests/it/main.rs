@@ -1,13 +1,16 @@
-//! The client from outside.
+//! The client as its users have it, against a scripted server.
 
-// Clippy lets tests unwrap, but not what tests share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod channels;
 mod connect;
 mod fallback;
 mod http_server;
 mod longpoll;
 mod peer;
+mod pushes;
+mod scene;
 mod seed_messages;
 mod seed_telemetry;
+mod socket;
 mod websocket;

@@ -12,7 +12,7 @@ impl ClientSession {
     #[doc(alias = "get_state")]
     #[must_use]
     pub fn snapshot(&self) -> SocketSnapshot {
-        let of_channels = self.channels.iter().map(|(id, channel)| self.channel_snapshot(id, channel));
+        let of_channels = self.channels.iter().map(|(id, channel)| self.snapshot_of(id, channel));
         let (buffered_pushes, buffered_bytes) = self.pushes.buffered();
         SocketSnapshot {
             status: self.status(),
@@ -28,7 +28,13 @@ impl ClientSession {
         }
     }
 
-    fn channel_snapshot(&self, id: ChannelId, channel: &Channel) -> ChannelSnapshot {
+    /// Where one channel stands; none once it has ended.
+    #[must_use]
+    pub fn channel_snapshot(&self, channel: ChannelId) -> Option<ChannelSnapshot> {
+        self.channels.get(channel).map(|found| self.snapshot_of(channel, found))
+    }
+
+    fn snapshot_of(&self, id: ChannelId, channel: &Channel) -> ChannelSnapshot {
         let ids = self.pushes.of(Some(id)).into_iter();
         let pushes = ids.filter_map(|push| Some(self.push_snapshot(push, self.pushes.get(push)?)));
         ChannelSnapshot {

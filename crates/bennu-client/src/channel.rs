@@ -1,0 +1,325 @@
+//! A channel: what was joined, what can be pushed to it, and what comes from it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bennu_protocol::client::{ChannelId, ChannelSnapshot};
+use bennu_protocol::{IntoPayload, Payload, Topic};
+use futures_util::Stream;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use crate::error::{ChannelEnd, JoinError, PushError, RecvError};
+use crate::hooks::{Hook, Hooks};
+use crate::mailbox::{Mailbox, MailboxLimits};
+use crate::message::Message;
+use crate::push::{Leave, Push, Sending};
+use crate::shared::{Handle, Shared};
+use crate::state::ChannelState;
+use crate::status::{ChannelStatus, Statuses};
+
+/// A topic that is wanted joined, from its join until [`leave`](Self::leave): through failures and reconnects.
+///
+/// Clones stand for the same channel; when the last one is dropped, the channel is left. It keeps its socket alive.
+#[derive(Clone)]
+pub struct Channel {
+    core: Arc<Core>,
+    guard: Arc<Guard>,
+}
+
+/// What the driver needs of a channel.
+pub(crate) struct Core {
+    pub(crate) id: ChannelId,
+    pub(crate) topic: Topic,
+    pub(crate) hooks: Hooks,
+    mailbox: Mailbox,
+    join: Mutex<JoinState>,
+    status: watch::Sender<ChannelStatus>,
+    end: watch::Sender<Option<ChannelEnd>>,
+}
+
+/// How the joins of a channel went.
+#[derive(Default)]
+struct JoinState {
+    /// What the server said to the last one that it let in, as long as that holds.
+    response: Option<Payload>,
+    waiters: Vec<oneshot::Sender<Result<Payload, JoinError>>>,
+}
+
+/// Its drop leaves the channel.
+pub(crate) struct Guard {
+    pub(crate) shared: Arc<Shared>,
+    id: ChannelId,
+    /// Of channels that the application asked for: they keep the socket alive.
+    _handle: Option<Arc<Handle>>,
+}
+
+impl Core {
+    pub(crate) fn new(id: ChannelId, topic: Topic, limits: MailboxLimits) -> Self {
+        Core {
+            id,
+            topic,
+            hooks: Hooks::default(),
+            mailbox: Mailbox::new(limits),
+            join: Mutex::default(),
+            status: watch::Sender::new(ChannelStatus::Joining),
+            end: watch::Sender::new(None),
+        }
+    }
+
+    /// A message came: its hook has it, or the mailbox.
+    pub(crate) fn deliver(&self, message: Message) {
+        if !self.hooks.call(message.event.as_str(), &message.payload) {
+            self.mailbox.deliver(message);
+        }
+    }
+
+    pub(crate) fn joined(&self, response: &Payload) {
+        let waiters = {
+            let mut join = self.join.lock();
+            join.response = Some(response.clone());
+            std::mem::take(&mut join.waiters)
+        };
+        for waiter in waiters {
+            // Who asked need not wait any more.
+            let _ = waiter.send(Ok(response.clone()));
+        }
+    }
+
+    pub(crate) fn join_failed(&self, error: &JoinError) {
+        let waiters = std::mem::take(&mut self.join.lock().waiters);
+        for waiter in waiters {
+            // Who asked need not wait any more.
+            let _ = waiter.send(Err(error.clone()));
+        }
+    }
+
+    /// The server does not know it any more.
+    pub(crate) fn errored(&self) {
+        self.join.lock().response = None;
+    }
+
+    pub(crate) fn tell_status(&self, status: ChannelStatus) {
+        self.status.send_replace(status);
+    }
+
+    pub(crate) fn end(&self, end: ChannelEnd) {
+        self.errored();
+        self.end.send_if_modified(|told| {
+            let is_first = told.is_none();
+            told.get_or_insert_with(|| end.clone());
+            is_first
+        });
+        self.mailbox.end(end.clone());
+        self.join_failed(&JoinError::Ended(end));
+        self.status.send_replace(ChannelStatus::Left);
+        self.hooks.clear();
+    }
+
+    /// The outcome of the join that is under way, or the response of the one that holds.
+    pub(crate) fn await_join(&self) -> oneshot::Receiver<Result<Payload, JoinError>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut join = self.join.lock();
+        let ended = self.end.borrow().clone();
+        let known = match (ended, &join.response) {
+            (Some(end), _) => Err(JoinError::Ended(end)),
+            (None, Some(response)) => Ok(response.clone()),
+            (None, None) => {
+                join.waiters.push(sender);
+                return receiver;
+            }
+        };
+        drop(join);
+        // The receiver is in hand.
+        let _ = sender.send(known);
+        receiver
+    }
+}
+
+impl Guard {
+    pub(crate) fn new(shared: Arc<Shared>, id: ChannelId, handle: Option<Arc<Handle>>) -> Self {
+        Guard { shared, id, _handle: handle }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shared.call(|state, now| state.session.leave(self.id, now));
+    }
+}
+
+impl Channel {
+    pub(crate) fn new(core: Arc<Core>, guard: Arc<Guard>) -> Self {
+        Channel { core, guard }
+    }
+
+    /// Its topic.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        &self.core.topic
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn status(&self) -> ChannelStatus {
+        let status = self.shared().lock().session.channel_status(self.core.id);
+        ChannelStatus::new(status, self.shared().epoch)
+    }
+
+    /// Where it stands, and each change of that.
+    #[must_use]
+    pub fn statuses(&self) -> Statuses<ChannelStatus> {
+        Statuses::new(self.core.status.subscribe(), |status| status == ChannelStatus::Left)
+    }
+
+    /// All that is known of it at this moment; none once it has ended.
+    #[must_use]
+    pub fn state(&self) -> Option<ChannelState> {
+        let snapshot = self.snapshot()?;
+        Some(ChannelState::new(snapshot, self.core.hooks.events(), self.shared().epoch))
+    }
+
+    /// Waits until it is joined, and gives the server's response; at once if it is.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] as soon as an attempt fails; the next one comes by itself, and can be waited for in the same way.
+    pub async fn joined(&self) -> Result<Payload, JoinError> {
+        let outcome = self.core.await_join().await;
+        outcome.unwrap_or(Err(JoinError::Ended(ChannelEnd::Left)))
+    }
+
+    /// Pushes an event, and waits for the reply. It is sent when this is first polled: now if the channel is joined, else as soon as it is.
+    ///
+    /// ```no_run
+    /// # async fn of(channel: bennu_client::Channel) -> Result<(), bennu_client::PushError> {
+    /// use std::time::Duration;
+    ///
+    /// use serde_json::json;
+    ///
+    /// let response = channel.push("new_msg", json!({"body": "Hello"})).timeout(Duration::from_secs(1)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn push(&self, event: impl AsRef<str>, payload: impl IntoPayload) -> Push {
+        Push::new(self.clone(), event.as_ref(), payload.into_payload())
+    }
+
+    /// Pushes an event that the server does not reply to: now if the channel is joined, else as soon as it is. What is returned tells when it was
+    /// sent, and need not be awaited.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] when it can never be sent.
+    pub fn push_async(
+        &self,
+        event: impl AsRef<str>,
+        payload: impl IntoPayload,
+    ) -> Result<Sending, PushError> {
+        Sending::start(self, event.as_ref(), payload.into_payload()?)
+    }
+
+    /// The next message that no hook takes. Clones share what comes: each message is received once.
+    ///
+    /// It can be dropped at any time without losing a message.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Missed`] when more came than may wait, [`RecvError::Ended`] once the channel has ended and everything was received.
+    pub async fn recv(&self) -> Result<Message, RecvError> {
+        self.core.mailbox.recv().await
+    }
+
+    /// The next message, if it has come already.
+    pub fn try_recv(&self) -> Option<Result<Message, RecvError>> {
+        self.core.mailbox.try_recv()
+    }
+
+    /// What [`recv`](Self::recv) gives, as a stream, which ends with the channel.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        let stream = futures_util::stream::unfold(self.clone(), |channel| async move {
+            match channel.recv().await {
+                Err(RecvError::Ended(_)) => None,
+                next => Some((next, channel)),
+            }
+        });
+        Messages(Box::pin(stream))
+    }
+
+    /// Calls a hook for each message of an event from now on, in place of delivering it. It replaces the one that the event has.
+    ///
+    /// A hook that holds a clone of this channel keeps it joined until [`off`](Self::off).
+    pub fn on(&self, event: impl Into<String>, hook: impl Hook) {
+        let replaced = self.core.hooks.set(event.into(), Arc::new(hook));
+        drop(replaced);
+    }
+
+    /// Takes the hook of an event off; whether it had one.
+    pub fn off(&self, event: &str) -> bool {
+        self.core.hooks.remove(event).is_some()
+    }
+
+    /// Leaves the channel, which is closed at once, whatever clones there are; waits until the server has let go.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError`] when the server does not confirm it. The channel is closed all the same.
+    pub fn leave(&self) -> Leave {
+        Leave::start(self.shared(), self.core.id)
+    }
+
+    /// Leaves the channel without waiting for the server.
+    pub fn stop(&self) {
+        drop(self.leave());
+    }
+
+    /// Waits until it has ended for good, and says how.
+    pub async fn ended(&self) -> ChannelEnd {
+        let mut end = self.core.end.subscribe();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(ChannelEnd::Left),
+            Err(_) => ChannelEnd::Left,
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.guard.shared
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<ChannelSnapshot> {
+        self.shared().lock().session.channel_snapshot(self.core.id)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("topic", &self.core.topic)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Messages of a channel, as a stream.
+pub struct Messages(Pin<Box<dyn Stream<Item = Result<Message, RecvError>> + Send>>);
+
+impl Stream for Messages {
+    type Item = Result<Message, RecvError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,407 @@
+//! What drives a socket: hands the session what its transport, its clock and its providers have, and does what it asks for.
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bennu_protocol::client::{
+    ChannelId, ClientEvent, Connection, ConnectionEnd, ConnectionEvent, JoinFailure, OpenError, OpenRequest,
+    SendJoinError, SocketStatus as SessionStatus,
+};
+use bennu_protocol::{Event, Frame, Payload, Topic};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Sleep;
+
+use crate::channel::{Channel, Core};
+use crate::config::SocketConfig;
+use crate::error::{JoinError, SocketEnd};
+use crate::join::{self, Kind};
+use crate::message::Message;
+use crate::provider::ProviderError;
+use crate::shared::Shared;
+use crate::status::{ChannelStatus, moment};
+
+/// Rounds of one poll, and frames that are received in one round: after that, other tasks have their turn.
+const ROUNDS: usize = 32;
+const FRAMES: usize = 32;
+
+/// The future that drives a socket, made by [`Socket::with_driver`](crate::Socket::with_driver). If it is dropped before it is done, the socket has
+/// ended.
+#[must_use = "a socket does nothing until its driver runs"]
+pub struct Driver {
+    shared: Arc<Shared>,
+    link: Link,
+    /// Params that are being fetched for a join.
+    params: FuturesUnordered<Pin<Box<dyn Future<Output = Fetched> + Send>>>,
+    /// Channels that nobody but the settings asked for.
+    kept: BTreeMap<String, Channel>,
+    /// When the session wants to be woken, if ever.
+    timer: Option<(Duration, Pin<Box<Sleep>>)>,
+    end: Option<SocketEnd>,
+}
+
+enum Link {
+    None,
+    Opening(Opening),
+    Open {
+        connection: Box<dyn Connection>,
+        /// Code and reason, once it is to close behind what is to be sent.
+        close: Option<(u16, String)>,
+    },
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Connection>, OpenError>> + Send>>;
+
+struct Fetched {
+    channel: ChannelId,
+    params: Result<Payload, ProviderError>,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Driver {
+            shared,
+            link: Link::None,
+            params: FuturesUnordered::new(),
+            kept: BTreeMap::new(),
+            timer: None,
+            end: None,
+        }
+    }
+
+    /// Drives the socket until it ends, and says how. It runs within a tokio runtime, whose clock it uses.
+    pub async fn run(mut self) -> SocketEnd {
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        self.end = Some(end);
+        end
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SocketEnd> {
+        self.shared.lock().register(cx.waker());
+        for _ in 0..ROUNDS {
+            let mut is_busy = self.dispatch();
+            is_busy |= self.poll_opening(cx);
+            is_busy |= self.poll_params(cx);
+            is_busy |= self.transmit(cx);
+            is_busy |= self.receive(cx);
+            is_busy |= self.poll_timer(cx);
+            if is_busy {
+                continue;
+            }
+            return match self.is_done() {
+                Some(end) => Poll::Ready(end),
+                None => Poll::Pending,
+            };
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether it was stopped, and the connection is closed.
+    fn is_done(&self) -> Option<SocketEnd> {
+        let state = self.shared.lock();
+        state.stop.filter(|_| state.session.status() == SessionStatus::Closed)
+    }
+
+    /// Does what the session asks for, and tells what it tells.
+    fn dispatch(&mut self) -> bool {
+        let mut is_busy = false;
+        while let Some((event, core)) = self.next_event() {
+            is_busy = true;
+            match core {
+                Some(core) => self.dispatch_channel(event, &core),
+                None => self.dispatch_socket(event),
+            }
+        }
+        is_busy
+    }
+
+    /// The next event, with the channel that it is about.
+    fn next_event(&self) -> Option<(ClientEvent, Option<Arc<Core>>)> {
+        let mut state = self.shared.lock();
+        let event = state.session.poll_event()?;
+        let core = match event {
+            ClientEvent::JoinDue { channel, .. }
+            | ClientEvent::ChannelStatus { channel, .. }
+            | ClientEvent::Joined { channel, .. }
+            | ClientEvent::JoinFailed { channel, .. }
+            | ClientEvent::ChannelErrored { channel, .. }
+            | ClientEvent::ChannelClosed { channel, .. }
+            | ClientEvent::Message { channel, .. } => state.channels.get(&channel),
+            _ => None,
+        };
+        let core = core.map(|entry| Arc::clone(&entry.core));
+        Some((event, core))
+    }
+
+    fn dispatch_socket(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Connect { .. } => self.link = Link::Opening(self.open()),
+            ClientEvent::Close { code, reason } => self.close(code, reason),
+            ClientEvent::Opened => {
+                let mut state = self.shared.lock();
+                state.last_error = None;
+                let wanted = state.config.join_channels.clone();
+                drop(state);
+                self.keep_joined(&wanted);
+            }
+            ClientEvent::Closed(end) => {
+                // It is not to be taken for the next one.
+                self.link = Link::None;
+                self.shared.lock().last_close = Some(end);
+            }
+            ClientEvent::SocketStatus { new, .. } => self.shared.tell_status(new),
+            ClientEvent::ConnectionError { reason, .. } => {
+                tracing::debug!(socket = %self.shared.id, reason, "the connection failed");
+            }
+            ClientEvent::PushEnded { push, outcome, .. } => {
+                let waiter = self.shared.lock().pushes.remove(&push);
+                if let Some(waiter) = waiter {
+                    // Who pushed need not wait any more.
+                    let _ = waiter.send(outcome);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dispatch_channel(&mut self, event: ClientEvent, core: &Arc<Core>) {
+        match event {
+            ClientEvent::JoinDue { channel, .. } => self.fetch_params(channel),
+            ClientEvent::Joined { response, .. } => core.joined(&response),
+            ClientEvent::JoinFailed { failure, .. } => core.join_failed(&match failure {
+                JoinFailure::Refused { status, response } => JoinError::refused(status, response),
+                _ => JoinError::TimedOut,
+            }),
+            ClientEvent::ChannelErrored { fault, .. } => {
+                tracing::debug!(topic = %core.topic, ?fault, "a channel failed");
+                core.errored();
+            }
+            ClientEvent::ChannelClosed { reason, .. } => {
+                let is_kept = self.kept.get(core.topic.as_str()).is_some_and(|it| it.core().id == core.id);
+                let kept = is_kept.then(|| self.kept.remove(core.topic.as_str()));
+                let entry = self.shared.lock().channels.remove(&core.id);
+                core.end(reason.into());
+                drop((kept, entry));
+            }
+            ClientEvent::ChannelStatus { new, .. } => {
+                core.tell_status(ChannelStatus::new(new, self.shared.epoch));
+            }
+            ClientEvent::Message { event, payload, .. } => {
+                let event = Event::from(event.as_str());
+                core.deliver(Message::new(core.topic.clone(), event, payload));
+            }
+            _ => {}
+        }
+    }
+
+    /// Params, token and transport, within the time for connecting.
+    fn open(&self) -> Opening {
+        let config = self.shared.lock().config.clone();
+        let limit = config.connect_timeout;
+        Box::pin(async move {
+            let opened = tokio::time::timeout(limit, open(config)).await;
+            opened.unwrap_or_else(|_| Err(OpenError::Failed(format!("no connection within {limit:?}"))))
+        })
+    }
+
+    fn close(&mut self, code: u16, reason: String) {
+        match &mut self.link {
+            Link::Open { close, .. } => *close = Some((code, reason)),
+            Link::Opening(_) | Link::None => {
+                self.link = Link::None;
+                self.shared.lock().session.handle_close(ConnectionEnd::lost(), self.shared.now());
+            }
+        }
+    }
+
+    /// Joins what the settings want joined at every connect, unless it is wanted already.
+    fn keep_joined(&mut self, wanted: &[(String, Option<crate::Provider<Payload>>)]) {
+        let default = self.shared.lock().config.default_channel_params.clone();
+        for (topic, params) in wanted {
+            if self.shared.lock().session.channel(topic).is_some() {
+                continue;
+            }
+            let params = params.as_ref().unwrap_or(&default);
+            let joined =
+                join::start(&self.shared, None, &Topic::from(topic.as_str()), params, None, Kind::Only);
+            // Only one that is wanted already, or an end, can be in the way.
+            if let Ok(channel) = joined {
+                self.kept.insert(topic.clone(), channel);
+            }
+        }
+    }
+
+    fn fetch_params(&mut self, channel: ChannelId) {
+        let params = self.shared.lock().channels.get(&channel).map(|entry| entry.params.clone());
+        let Some(params) = params else { return };
+        match params.fixed() {
+            Some(fixed) => self.send_join(Fetched { channel, params: Ok(fixed.clone()) }),
+            None => self.params.push(Box::pin(async move {
+                let params = params.get().await;
+                Fetched { channel, params }
+            })),
+        }
+    }
+
+    fn poll_params(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut is_busy = false;
+        while let Poll::Ready(Some(fetched)) = self.params.poll_next_unpin(cx) {
+            is_busy = true;
+            self.send_join(fetched);
+        }
+        is_busy
+    }
+
+    /// Answers a join that is due. Without params its time runs out, and the next attempt asks for them again; who waits is told at once.
+    fn send_join(&self, Fetched { channel, params }: Fetched) {
+        let error = match params {
+            Ok(params) => {
+                let sent = self.shared.lock().session.send_join(channel, params, self.shared.now());
+                match sent {
+                    Ok(()) | Err(SendJoinError::NotDue) => return,
+                    Err(error) => error.to_string(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        let core = self.shared.lock().channels.get(&channel).map(|entry| Arc::clone(&entry.core));
+        if let Some(core) = core {
+            tracing::warn!(topic = %core.topic, error, "a channel has no params to join with");
+            core.join_failed(&JoinError::Params(error));
+        }
+    }
+
+    fn poll_opening(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link::Opening(opening) = &mut self.link else { return false };
+        let Poll::Ready(opened) = opening.as_mut().poll(cx) else { return false };
+        let now = self.shared.now();
+        match opened {
+            Ok(connection) => {
+                self.link = Link::Open { connection, close: None };
+                self.shared.lock().session.handle_open(now);
+            }
+            Err(error) => {
+                self.link = Link::None;
+                let retry_after = match &error {
+                    OpenError::Refused { retry_after, .. } => *retry_after,
+                    _ => None,
+                };
+                let end = ConnectionEnd { retry_after, ..ConnectionEnd::lost() };
+                let mut state = self.shared.lock();
+                state.session.handle_error(error.to_string(), now);
+                state.session.handle_close(end, now);
+                state.last_error = Some(error);
+            }
+        }
+        true
+    }
+
+    /// Hands over frames as long as the transport takes them.
+    fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link::Open { connection, close } = &mut self.link else { return false };
+        let mut is_busy = false;
+        while self.shared.lock().session.wants_to_transmit() {
+            if connection.poll_ready(cx).is_pending() {
+                return is_busy;
+            }
+            let Some(frame) = self.shared.lock().session.poll_transmit() else { break };
+            connection.send(frame);
+            is_busy = true;
+        }
+        if let Some((code, reason)) = close.take() {
+            connection.close(code, &reason);
+            is_busy = true;
+        }
+        is_busy
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link::Open { connection, .. } = &mut self.link else { return false };
+        let mut is_busy = false;
+        for _ in 0..FRAMES {
+            let Poll::Ready(event) = connection.poll_event(cx) else { break };
+            is_busy = true;
+            match event {
+                ConnectionEvent::Frame(frame) => self.shared.handle_frame(frame),
+                ConnectionEvent::Error(reason) => {
+                    self.shared.lock().session.handle_error(reason, self.shared.now());
+                }
+                ConnectionEvent::Closed(end) => {
+                    self.link = Link::None;
+                    self.shared.lock().session.handle_close(end, self.shared.now());
+                    break;
+                }
+                _ => {}
+            }
+        }
+        is_busy
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let due = self.shared.lock().session.poll_timeout();
+        let Some(due) = due else {
+            self.timer = None;
+            return false;
+        };
+        let at = moment(self.shared.epoch, due);
+        match &mut self.timer {
+            Some((set, _)) if *set == due => {}
+            Some((set, sleep)) => {
+                sleep.as_mut().reset(at);
+                *set = due;
+            }
+            none => *none = Some((due, Box::pin(tokio::time::sleep_until(at)))),
+        }
+        let is_due = self.timer.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        if is_due {
+            self.timer = None;
+            self.shared.lock().session.handle_timeout(self.shared.now());
+        }
+        is_due
+    }
+}
+
+impl Shared {
+    /// A message that cannot be read is passed over: the next one may be fine.
+    fn handle_frame(&self, frame: Frame) {
+        let handled = self.lock().session.handle_frame(frame, self.now());
+        if let Err(error) = handled {
+            tracing::warn!(socket = %self.id, %error, "the server sent what is no message");
+        }
+    }
+}
+
+async fn open(config: SocketConfig) -> Result<Box<dyn Connection>, OpenError> {
+    let failed = |error: ProviderError| OpenError::Failed(error.to_string());
+    let params = config.params.get().await.map_err(failed)?;
+    let endpoint = config.endpoint().map_err(|error| OpenError::Invalid(error.to_string()))?;
+    let mut request = OpenRequest::new(endpoint.url(config.transport.segment(), &config.vsn, &params));
+    request.headers = config.headers;
+    if let Some(token) = config.auth_token {
+        request.auth_token = Some(token.get().await.map_err(failed)?);
+    }
+    config.transport.open(request).await
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.link = Link::None;
+        let end = self.end.unwrap_or(match std::thread::panicking() {
+            true => SocketEnd::Panicked,
+            false => SocketEnd::Aborted,
+        });
+        self.shared.finish(end);
+        self.kept.clear();
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("socket", &self.shared.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,226 @@
+//! What a socket's handles and its driver share.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bennu_protocol::client::{
+    ChannelId, ClientSession, ConnectionEnd, OpenError, PushId, PushOutcome, SocketStatus as SessionStatus,
+};
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::Value;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::channel::{Core, Guard};
+use crate::config::SocketConfig;
+use crate::error::{SocketEnd, SocketEnded};
+use crate::provider::Provider;
+use crate::registry::{Claim, NameTaken, Registry};
+use crate::status::SocketStatus;
+use crate::telemetry::SocketId;
+use bennu_protocol::{Payload, Serializer};
+
+/// One socket. Its lock is held for a call into the session, never over an await, and never while a user's code runs or a user's value is
+/// dropped.
+pub(crate) struct Shared {
+    pub(crate) id: SocketId,
+    /// The session's times count from here.
+    pub(crate) epoch: Instant,
+    state: Mutex<State>,
+    status: watch::Sender<SocketStatus>,
+    end: watch::Sender<Option<SocketEnd>>,
+    /// Its name, as long as it lives.
+    name: Mutex<Option<Claim<Handle>>>,
+}
+
+/// The sockets of this process that have a name.
+static NAMES: Registry<Handle> = Registry::new();
+
+pub(crate) struct State {
+    pub(crate) session: ClientSession,
+    pub(crate) config: SocketConfig,
+    pub(crate) channels: HashMap<ChannelId, Entry>,
+    pub(crate) pushes: HashMap<PushId, oneshot::Sender<PushOutcome>>,
+    pub(crate) custom: BTreeMap<String, Value>,
+    pub(crate) last_error: Option<OpenError>,
+    pub(crate) last_close: Option<ConnectionEnd>,
+    /// Why it is to end, once its connection is closed.
+    pub(crate) stop: Option<SocketEnd>,
+    ended: Option<SocketEnd>,
+    driver: Option<Waker>,
+}
+
+/// A channel, as its socket knows it.
+pub(crate) struct Entry {
+    pub(crate) core: Arc<Core>,
+    /// Alive as long as a handle is.
+    pub(crate) guard: std::sync::Weak<Guard>,
+    pub(crate) params: Provider<Payload>,
+}
+
+impl Shared {
+    /// A socket that does nothing yet, and its first handle.
+    pub(crate) fn start(config: SocketConfig, serializer: Serializer) -> Result<Arc<Handle>, NameTaken> {
+        let claim = config.name.as_deref().map(|name| NAMES.claim(name)).transpose()?;
+        let handle = Arc::new(Handle(Arc::new(Shared::new(config, serializer))));
+        if let Some(claim) = claim {
+            claim.publish(&handle);
+            *handle.0.name.lock() = Some(claim);
+        }
+        Ok(handle)
+    }
+
+    /// The socket of this name.
+    pub(crate) fn find(name: &str) -> Option<Arc<Handle>> {
+        NAMES.find(name)
+    }
+
+    fn new(config: SocketConfig, serializer: Serializer) -> Self {
+        let seed = getrandom::u64().unwrap_or_default();
+        let state = State {
+            session: ClientSession::new(config.session(serializer, seed)),
+            config,
+            channels: HashMap::new(),
+            pushes: HashMap::new(),
+            custom: BTreeMap::new(),
+            last_error: None,
+            last_close: None,
+            stop: None,
+            ended: None,
+            driver: None,
+        };
+        Shared {
+            id: SocketId::generate(),
+            epoch: Instant::now(),
+            state: Mutex::new(state),
+            status: watch::Sender::new(SocketStatus::Disconnected),
+            end: watch::Sender::new(None),
+            name: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// For the driver, and to look at things: nobody is woken.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// For handles: has the driver see to what came of it.
+    pub(crate) fn call<R>(&self, ask: impl FnOnce(&mut State, Duration) -> R) -> R {
+        let (answer, driver) = {
+            let mut state = self.state.lock();
+            let answer = ask(&mut state, self.now());
+            (answer, state.driver.take())
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        answer
+    }
+
+    /// The same, unless the socket has ended.
+    pub(crate) fn try_call<R>(&self, ask: impl FnOnce(&mut State, Duration) -> R) -> Result<R, SocketEnded> {
+        self.call(|state, now| match state.ended.or(state.stop) {
+            Some(end) => Err(SocketEnded(end)),
+            None => Ok(ask(state, now)),
+        })
+    }
+
+    /// Closes the connection, then ends the driver.
+    pub(crate) fn stop(&self, end: SocketEnd) {
+        self.call(|state, now| {
+            state.stop.get_or_insert(end);
+            state.session.disconnect(1000, "", now);
+        });
+    }
+
+    pub(crate) fn status(&self) -> SocketStatus {
+        SocketStatus::new(self.lock().session.status(), self.epoch)
+    }
+
+    pub(crate) fn watch_status(&self) -> watch::Receiver<SocketStatus> {
+        self.status.subscribe()
+    }
+
+    pub(crate) fn watch_end(&self) -> watch::Receiver<Option<SocketEnd>> {
+        self.end.subscribe()
+    }
+
+    pub(crate) fn end(&self) -> Option<SocketEnd> {
+        *self.end.borrow()
+    }
+
+    pub(crate) fn tell_status(&self, status: SessionStatus) {
+        self.status.send_replace(SocketStatus::new(status, self.epoch));
+    }
+
+    /// Ends everything that somebody may wait for. The driver does nothing any more.
+    pub(crate) fn finish(&self, end: SocketEnd) {
+        let (channels, pushes, outcomes) = {
+            let mut state = self.state.lock();
+            let now = self.now();
+            state.ended = Some(end);
+            state.driver = None;
+            // What was sent is unconfirmed; what was not ends with its channel or its waiter.
+            state.session.disconnect(1000, "", now);
+            state.session.handle_close(ConnectionEnd::lost(), now);
+            let outcomes = state.take_outcomes();
+            (std::mem::take(&mut state.channels), std::mem::take(&mut state.pushes), outcomes)
+        };
+        for (waiter, outcome) in outcomes {
+            // Nobody need wait for it.
+            let _ = waiter.send(outcome);
+        }
+        for entry in channels.into_values() {
+            entry.core.end(crate::error::ChannelEnd::SocketEnded(end));
+        }
+        drop(pushes);
+        let name = self.name.lock().take();
+        drop(name);
+        self.status.send_replace(SocketStatus::Disconnected);
+        self.end.send_replace(Some(end));
+    }
+}
+
+impl State {
+    pub(crate) fn register(&mut self, driver: &Waker) {
+        match &mut self.driver {
+            Some(known) => known.clone_from(driver),
+            none => *none = Some(driver.clone()),
+        }
+    }
+
+    /// The channel that is wanted on a topic, as long as a handle of it is alive.
+    pub(crate) fn channel(&self, topic: &str) -> Option<(Arc<Core>, Arc<Guard>)> {
+        let entry = self.channels.get(&self.session.channel(topic)?)?;
+        Some((Arc::clone(&entry.core), entry.guard.upgrade()?))
+    }
+
+    /// What is left to be told of pushes when nobody drains events any more.
+    fn take_outcomes(&mut self) -> Vec<(oneshot::Sender<PushOutcome>, PushOutcome)> {
+        let mut outcomes = Vec::new();
+        while let Some(event) = self.session.poll_event() {
+            if let bennu_protocol::client::ClientEvent::PushEnded { push, outcome, .. } = event
+                && let Some(waiter) = self.pushes.remove(&push)
+            {
+                outcomes.push((waiter, outcome));
+            }
+        }
+        outcomes
+    }
+}
+
+/// The last one that is dropped ends the socket.
+pub(crate) struct Handle(pub(crate) Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.stop(SocketEnd::Dropped);
+    }
+}
