@@ -102,7 +102,7 @@ impl Core {
     }
 
     pub(crate) fn tell_status(&self, status: ChannelStatus) {
-        self.status.send_replace(status);
+        self.status.send_if_modified(|told| std::mem::replace(told, status) != status);
     }
 
     pub(crate) fn end(&self, end: ChannelEnd) {

@@ -157,7 +157,8 @@ impl Shared {
     }
 
     pub(crate) fn tell_status(&self, status: SessionStatus) {
-        self.status.send_replace(SocketStatus::new(status, self.epoch));
+        let status = SocketStatus::new(status, self.epoch);
+        self.status.send_if_modified(|told| std::mem::replace(told, status) != status);
     }
 
     /// Ends everything that somebody may wait for. The driver does nothing any more.
