@@ -35,6 +35,11 @@ impl Outbox {
         place
     }
 
+    /// Puts something into a place that was removed.
+    pub(super) fn put(&mut self, place: Place, outgoing: Outgoing) {
+        self.waiting.insert(place, outgoing);
+    }
+
     pub(super) fn remove(&mut self, place: Place) {
         self.waiting.remove(&place);
     }

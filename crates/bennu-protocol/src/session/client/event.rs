@@ -212,7 +212,7 @@ pub enum PushOutcome {
     Sent,
     /// No reply came in time. One that comes later is passed over.
     TimedOut {
-        /// Whether the transport had taken it; if not, the server has never seen it.
+        /// Whether the transport had taken it; if not, the server has never seen it. Only a leave is sent even then.
         was_sent: bool,
     },
     /// The transport had taken it, and its connection or channel ended before a reply came: the server may have seen it.

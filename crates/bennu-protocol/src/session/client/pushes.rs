@@ -319,14 +319,7 @@ impl ClientSession {
     /// Writes a push whose turn has come, unless it cannot be written any more.
     pub(super) fn transmit_push(&mut self, id: PushId) -> Option<Frame> {
         let pending = self.pushes.all.get(&id)?;
-        let encoded = self.serializer.encode_message_parts(&MessageParts {
-            join_ref: pending.join_ref.as_ref(),
-            reference: Some(&id.reference()),
-            topic: NameRef::Text(&pending.topic),
-            event: NameRef::Text(pending.push.event.as_str()),
-            payload: &pending.push.payload,
-        });
-        let frame = match encoded {
+        let frame = match self.write_push(id, pending) {
             Ok(frame) => frame,
             Err(error) => {
                 self.end_push(id, PushOutcome::Unsendable(error));
@@ -343,6 +336,16 @@ impl ClientSession {
             (Awaits::Reply, Unconfirmed::Retried) => {}
         }
         Some(frame)
+    }
+
+    fn write_push(&self, id: PushId, pending: &Pending) -> Result<Frame, EncodeError> {
+        self.serializer.encode_message_parts(&MessageParts {
+            join_ref: pending.join_ref.as_ref(),
+            reference: Some(&id.reference()),
+            topic: NameRef::Text(&pending.topic),
+            event: NameRef::Text(pending.push.event.as_str()),
+            payload: &pending.push.payload,
+        })
     }
 
     /// Its channel is joined, or the socket is open: what was held for that goes out, in order.
@@ -380,8 +383,21 @@ impl ClientSession {
 
     /// The time of a push is over.
     pub(super) fn push_is_due(&mut self, id: PushId) {
-        let was_sent = self.pushes.all.get(&id).is_some_and(|pending| pending.was_sent);
+        let Some(pending) = self.pushes.all.get(&id) else { return };
+        let (was_sent, late) = (pending.was_sent, self.late_leave(id, pending));
         self.end_push(id, PushOutcome::TimedOut { was_sent });
+        if let Some((place, frame)) = late {
+            self.outbox.put(place, Outgoing::Frame(frame));
+        }
+    }
+
+    /// A leave that the transport has not taken yet, as a frame in its place. The server has to hear of it however late that is: nothing else ends
+    /// its channel on this connection.
+    fn late_leave(&self, id: PushId, pending: &Pending) -> Option<(Place, Frame)> {
+        match (pending.origin, pending.stage) {
+            (Origin::Leave, Stage::Queued(place)) => Some((place, self.write_push(id, pending).ok()?)),
+            _ => None,
+        }
     }
 
     /// Ends the push that a reply answers; gives the reply back if it can only be a join's.

@@ -335,6 +335,19 @@ fn a_leave_or_ping_ends_with_its_connection() {
     }
 }
 
+/// Else the server would keep the channel, and send on it, for as long as the connection lasts.
+#[test]
+fn a_leave_whose_time_is_over_before_the_transport_takes_it_is_sent_all_the_same_and_in_its_place() {
+    let (mut talk, channel) = Conversation::joined();
+    let leave = talk.leave(channel).unwrap();
+    talk.join("room:b");
+    talk.pass(10_000);
+    assert_eq!(talk.ended(), [(leave, PushOutcome::TimedOut { was_sent: false })]);
+    assert_eq!(talk.sent(), [r#"["1","2","room:a","phx_leave",{}]"#]);
+    talk.session.handle_frame(Frame::text(reply(1, 2, "room:a", "ok")), talk.now).unwrap();
+    assert_eq!(talk.ended(), []);
+}
+
 #[test]
 fn a_full_buffer_refuses_by_count_and_by_bytes() {
     // Topic, event and `{}`.
