@@ -2,8 +2,10 @@
 
 mod channels;
 mod heal;
+mod link;
 mod pushes;
 mod socket;
+mod world;
 
 use std::time::Duration;
 
