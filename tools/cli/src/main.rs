@@ -8,6 +8,7 @@
 mod doctor;
 mod documents;
 mod exit;
+mod new;
 mod options;
 mod secret;
 mod server;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::New(new) => new::run(&new),
         Command::Token(command) => token::run(command),
         Command::Completions(shell) => documents::completions(&shell),
         Command::Man(folder) => documents::man(&folder),

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::doctor::Doctor;
 use crate::documents::{Folder, Shell};
+use crate::new::New;
 use crate::token::TokenCommand;
 
 /// Phoenix Channels from the command line: listen, push, see who is there, sign tokens, begin a project, examine a deployment.
@@ -21,6 +22,8 @@ pub(crate) struct Options {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a small working project: a server with a channel and its tests
+    New(New),
     /// Examine a deployment, and say what is wrong and what to do about it
     Doctor(Doctor),
     /// Sign, verify and look into tokens as Phoenix.Token makes them

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod documents;
+mod new_project;
 mod program;
 mod server;
 mod token;

@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reference-server", &["bennu"]),
     ("bennu-bench", &["bennu-protocol"]),
     ("bennu-cli", &["bennu-client", "bennu-protocol", "bennu-token"]),
+    ("starter", &["bennu"]),
     ("chat", &["bennu"]),
     ("rooms", &["bennu"]),
     ("migration", &["bennu"]),
