@@ -11,7 +11,7 @@ use crate::endpoint::{Endpoint, EndpointError, Params};
 use crate::error::StartError;
 use crate::mailbox::MailboxLimits;
 use crate::provider::Provider;
-use crate::transport::WebSocket;
+use crate::transport::{Fallback, WebSocket};
 
 /// Settings of a socket. Only the URL must be given.
 ///
@@ -40,6 +40,7 @@ pub struct SocketConfig {
     pub(crate) reconnect_after_normal_close: bool,
     pub(crate) reconnect_backoff: Backoff,
     pub(crate) rejoin_backoff: Backoff,
+    pub(crate) join_deadline: Option<Duration>,
     pub(crate) auto_connect: bool,
     pub(crate) vsn: String,
     pub(crate) send_buffer: SendBuffer,
@@ -69,6 +70,7 @@ impl SocketConfig {
             reconnect_after_normal_close: false,
             reconnect_backoff: Backoff::reconnect(),
             rejoin_backoff: Backoff::rejoin(),
+            join_deadline: Some(Duration::from_secs(60)),
             auto_connect: true,
             vsn: Serializer::V2.vsn().to_owned(),
             send_buffer: SendBuffer::default(),
@@ -142,6 +144,14 @@ impl SocketConfig {
         self.reconnecting()
     }
 
+    /// WebSockets, and long polling if they do not work within this time: the network may refuse or swallow them. Off by default. It stands for
+    /// [`transport`](Self::transport) with a [`Fallback`].
+    #[doc(alias = "longPollFallbackMs")]
+    #[must_use]
+    pub fn long_poll_fallback(self, after: Duration) -> Self {
+        self.transport(Fallback::default().after(after))
+    }
+
     /// How long it may take to open a connection, params and token included; 10 s by default.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
@@ -198,6 +208,14 @@ impl SocketConfig {
     #[must_use]
     pub fn rejoin_backoff(mut self, backoff: Backoff) -> Self {
         self.rejoin_backoff = backoff;
+        self
+    }
+
+    /// How long the server may leave joins without an answer while it says nothing but heartbeats, before the connection is taken for dead and made
+    /// anew; 60 s by default. `None` leaves such a connection be.
+    #[must_use]
+    pub fn join_deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.join_deadline = deadline.into();
         self
     }
 
@@ -284,6 +302,7 @@ impl SocketConfig {
             .reconnect(reconnect)
             .reconnect_backoff(self.reconnect_backoff.clone())
             .rejoin_backoff(self.rejoin_backoff.clone())
+            .join_deadline(self.join_deadline)
             .send_buffer(self.send_buffer)
             .seed(seed)
     }

@@ -155,6 +155,9 @@ impl Driver {
                 self.shared.lock().last_close = Some(end);
             }
             ClientEvent::SocketStatus { new, .. } => self.shared.tell_status(new),
+            ClientEvent::JoinsUnanswered(silence) => {
+                tracing::warn!(socket = %self.shared.id, ?silence, "the server answers heartbeats and no join: connecting anew");
+            }
             ClientEvent::ConnectionError { reason, .. } => {
                 tracing::debug!(socket = %self.shared.id, reason, "the connection failed");
             }
@@ -305,7 +308,7 @@ impl Driver {
     fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Open { connection, close } = &mut self.link else { return false };
         let mut is_busy = false;
-        while self.shared.lock().session.wants_to_transmit() {
+        loop {
             if connection.poll_ready(cx).is_pending() {
                 return is_busy;
             }

@@ -46,6 +46,35 @@ async fn check_145_a_join_without_reply_is_left_and_tried_again_with_a_new_ref()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_answers_heartbeats_and_no_join_is_left_for_a_new_connection() {
+    let (server, connection, socket) = connected().await;
+    connection.answer_heartbeats();
+    let channel = socket.channel_join("room:1", json!({})).unwrap();
+    connection.expect_join("room:1").await.ignore();
+    let since = tokio::time::Instant::now();
+    let end = connection.within(Duration::from_secs(90)).expect_closed().await;
+    assert_eq!((end.code, end.reason.as_str()), (1000, "joins unanswered"));
+    assert!((60..80).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+    let connection = server.accept().await;
+    connection.expect_join("room:1").await.reply_ok(json!({}));
+    channel.joined().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_joins_is_alive() {
+    let (server, connection, socket) = connected().await;
+    connection.answer_heartbeats();
+    let _silent = socket.channel_join("room:1", json!({})).unwrap();
+    let _refused = socket.channel_join("room:2", json!({})).unwrap();
+    let since = tokio::time::Instant::now();
+    while since.elapsed() < Duration::from_secs(120) {
+        let join = connection.within(Duration::from_secs(11)).expect_join("room:2").await;
+        join.reply_error(json!({"reason": "full"}));
+    }
+    server.expect_no_connection(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn check_146_a_refused_join_is_told_and_tried_again() {
     let (_server, connection, socket) = connected().await;
     let channel = socket.channel_join("room:1", json!({})).unwrap();

@@ -378,6 +378,7 @@ impl ClientSession {
             self.unjoin(id, join_ref);
         }
         self.join_failed(id, JoinFailure::TimedOut);
+        self.judge_silence();
     }
 
     fn join_failed(&mut self, id: ChannelId, failure: JoinFailure) {

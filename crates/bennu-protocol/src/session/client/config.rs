@@ -25,6 +25,7 @@ pub struct ClientConfig {
     pub(super) reconnect: ReconnectRule,
     pub(super) reconnect_backoff: Backoff,
     pub(super) rejoin_backoff: Backoff,
+    pub(super) join_deadline: Option<Duration>,
     pub(super) send_buffer: SendBuffer,
     pub(super) seed: u64,
 }
@@ -50,6 +51,7 @@ impl Default for ClientConfig {
             reconnect: ReconnectRule::default(),
             reconnect_backoff: Backoff::reconnect(),
             rejoin_backoff: Backoff::rejoin(),
+            join_deadline: Some(Duration::from_secs(60)),
             send_buffer: SendBuffer::default(),
             seed: 0,
         }
@@ -109,6 +111,14 @@ impl ClientConfig {
     #[must_use]
     pub fn rejoin_backoff(mut self, backoff: Backoff) -> Self {
         self.rejoin_backoff = backoff;
+        self
+    }
+
+    /// How long joins may stay without an answer while nothing comes but answers to heartbeats, before the connection is taken for dead and made
+    /// anew; 60 s by default. `None` leaves such a connection be.
+    #[must_use]
+    pub fn join_deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.join_deadline = deadline.into();
         self
     }
 

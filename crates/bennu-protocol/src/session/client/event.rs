@@ -58,6 +58,8 @@ pub enum ClientEvent {
     },
     /// A heartbeat was sent, answered or missed.
     Heartbeat(Heartbeat),
+    /// The server answered no join and said nothing but heartbeats for this long: the connection is closed with 1000, `joins unanswered`, and made anew.
+    JoinsUnanswered(Duration),
     /// The status of a channel has changed. What happened was told just before.
     ChannelStatus {
         /// The channel.
@@ -183,6 +185,8 @@ pub enum ChannelFault {
     ConnectionError,
     /// A heartbeat was not answered in time.
     HeartbeatTimeout,
+    /// No join was answered in time.
+    JoinsUnanswered,
 }
 
 /// Why a channel has ended for good.

@@ -166,14 +166,32 @@ impl ClientSession {
             Link::Open { heartbeat: Some(_) } => {
                 self.events.push_back(ClientEvent::Heartbeat(Heartbeat::TimedOut));
                 self.fail_all(&ChannelFault::HeartbeatTimeout);
-                let then = match self.config.reconnect {
-                    ReconnectRule::Never => Then::Stop,
-                    ReconnectRule::UnlessNormal | ReconnectRule::Always => Then::Reconnect,
-                };
-                self.close(close::NORMAL, "heartbeat timeout", then);
+                self.give_up("heartbeat timeout");
             }
             Link::Closed | Link::Connecting { .. } | Link::Closing { .. } | Link::Waiting { .. } => {}
         }
+    }
+
+    /// Gives up a connection on which heartbeats are answered and joins are not.
+    pub(super) fn judge_silence(&mut self) {
+        let (Some(since), Some(deadline)) = (self.unanswered_since, self.config.join_deadline) else {
+            return;
+        };
+        let silence = self.now.saturating_sub(since);
+        if self.link.is_open() && silence >= deadline {
+            self.events.push_back(ClientEvent::JoinsUnanswered(silence));
+            self.fail_all(&ChannelFault::JoinsUnanswered);
+            self.give_up("joins unanswered");
+        }
+    }
+
+    /// Closes a connection that is no good, for another one.
+    fn give_up(&mut self, reason: &str) {
+        let then = match self.config.reconnect {
+            ReconnectRule::Never => Then::Stop,
+            ReconnectRule::UnlessNormal | ReconnectRule::Always => Then::Reconnect,
+        };
+        self.close(close::NORMAL, reason, then);
     }
 
     /// Whether this reply was the heartbeat's.
@@ -214,6 +232,7 @@ impl ClientSession {
     }
 
     fn begin_connect(&mut self, attempt: u32) {
+        self.unanswered_since = None;
         self.serializer = self.config.serializer;
         self.connect_started = Some(self.now);
         self.set_link(Link::Connecting { attempt });

@@ -90,6 +90,7 @@ use crate::incoming::Incoming;
 use crate::message::{Body, ServerMessage};
 use crate::refs::Ref;
 use crate::serializer::Serializer;
+use crate::topic::Topic;
 
 #[cfg(test)]
 mod tests;
@@ -112,6 +113,8 @@ pub struct ClientSession {
     tries: u32,
     /// Connections that have opened.
     opened: u32,
+    /// When the first join was sent of those since which nothing came but answers to heartbeats.
+    unanswered_since: Option<Duration>,
     channels: Channels,
     pushes: Pushes,
     outbox: Outbox,
@@ -134,6 +137,7 @@ impl ClientSession {
             connect_started: None,
             tries: 0,
             opened: 0,
+            unanswered_since: None,
             channels: Channels::default(),
             pushes: Pushes::default(),
             outbox: Outbox::default(),
@@ -164,6 +168,9 @@ impl ClientSession {
             return Ok(());
         }
         let ServerMessage { join_ref, reference, topic, body } = self.serializer.decode_server(frame)?;
+        if topic.as_str() != Topic::PHOENIX {
+            self.unanswered_since = None;
+        }
         match body {
             Body::Event { event, payload } => {
                 self.dispatch_event(join_ref.as_ref(), topic.as_str(), event, payload);
@@ -197,6 +204,7 @@ impl ClientSession {
                 Outgoing::Frame(frame) => return Some(frame),
                 Outgoing::Join(channel, frame) => {
                     self.channels.join_was_sent(channel);
+                    self.unanswered_since.get_or_insert(self.now);
                     return Some(frame);
                 }
                 Outgoing::Push(push) => {
