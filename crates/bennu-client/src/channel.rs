@@ -11,6 +11,7 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
+use crate::behaviour::Inbox;
 use crate::error::{ChannelEnd, JoinError, PushError, RecvError};
 use crate::hooks::{Hook, Hooks};
 use crate::mailbox::{Mailbox, MailboxLimits};
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) topic: Topic,
     pub(crate) hooks: Hooks,
     mailbox: Mailbox,
+    /// Where messages go in place of the mailbox when the channel has a type.
+    pub(crate) inbox: Option<Arc<Inbox>>,
     join: Mutex<JoinState>,
     status: watch::Sender<ChannelStatus>,
     end: watch::Sender<Option<ChannelEnd>>,
@@ -57,22 +60,27 @@ pub(crate) struct Guard {
 }
 
 impl Core {
-    pub(crate) fn new(id: ChannelId, topic: Topic, limits: MailboxLimits) -> Self {
+    pub(crate) fn new(id: ChannelId, topic: Topic, limits: MailboxLimits, inbox: Option<Arc<Inbox>>) -> Self {
         Core {
             id,
             topic,
             hooks: Hooks::default(),
             mailbox: Mailbox::new(limits),
+            inbox,
             join: Mutex::default(),
             status: watch::Sender::new(ChannelStatus::Joining),
             end: watch::Sender::new(None),
         }
     }
 
-    /// A message came: its hook has it, or the mailbox.
+    /// A message came: its hook has it, or the channel's type, or the mailbox.
     pub(crate) fn deliver(&self, message: Message) {
-        if !self.hooks.call(message.event.as_str(), &message.payload) {
-            self.mailbox.deliver(message);
+        if self.hooks.call(message.event.as_str(), &message.payload) {
+            return;
+        }
+        match &self.inbox {
+            Some(inbox) => inbox.mailbox.deliver(message),
+            None => self.mailbox.deliver(message),
         }
     }
 
@@ -102,7 +110,14 @@ impl Core {
     }
 
     pub(crate) fn tell_status(&self, status: ChannelStatus) {
-        self.status.send_if_modified(|told| std::mem::replace(told, status) != status);
+        self.status.send_if_modified(|told| {
+            // A channel that has failed stays so.
+            let is_new = *told != status && *told != ChannelStatus::Failed;
+            if is_new {
+                *told = status;
+            }
+            is_new
+        });
     }
 
     pub(crate) fn end(&self, end: ChannelEnd) {
@@ -113,9 +128,24 @@ impl Core {
             is_first
         });
         self.mailbox.end(end.clone());
+        if let Some(inbox) = &self.inbox {
+            inbox.mailbox.end(end.clone());
+        }
+        let status = match end {
+            ChannelEnd::Panicked => ChannelStatus::Failed,
+            _ => ChannelStatus::Left,
+        };
         self.join_failed(&JoinError::Ended(end));
-        self.status.send_replace(ChannelStatus::Left);
+        self.tell_status(status);
         self.hooks.clear();
+    }
+
+    pub(crate) async fn ended(&self) -> ChannelEnd {
+        let mut end = self.end.subscribe();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(ChannelEnd::Left),
+            Err(_) => ChannelEnd::Left,
+        }
     }
 
     /// The outcome of the join that is under way, or the response of the one that holds.
@@ -164,6 +194,9 @@ impl Channel {
     /// Where it stands.
     #[must_use]
     pub fn status(&self) -> ChannelStatus {
+        if *self.core.status.borrow() == ChannelStatus::Failed {
+            return ChannelStatus::Failed;
+        }
         let status = self.shared().lock().session.channel_status(self.core.id);
         ChannelStatus::new(status, self.shared().epoch)
     }
@@ -171,7 +204,8 @@ impl Channel {
     /// Where it stands, and each change of that.
     #[must_use]
     pub fn statuses(&self) -> Statuses<ChannelStatus> {
-        Statuses::new(self.core.status.subscribe(), |status| status == ChannelStatus::Left)
+        let is_last = |status| matches!(status, ChannelStatus::Left | ChannelStatus::Failed);
+        Statuses::new(self.core.status.subscribe(), is_last)
     }
 
     /// All that is known of it at this moment; none once it has ended.
@@ -276,13 +310,16 @@ impl Channel {
         drop(self.leave());
     }
 
+    /// Joins it anew, at once and with its params as they are now: for applications that have lost track of what it sent. Pushes that were sent end
+    /// as if the connection had. Without effect while it is not joined.
+    #[doc(alias = "update_channel_status")]
+    pub fn rejoin(&self) {
+        self.shared().call(|state, now| state.session.rejoin(self.core.id, now));
+    }
+
     /// Waits until it has ended for good, and says how.
     pub async fn ended(&self) -> ChannelEnd {
-        let mut end = self.core.end.subscribe();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(ChannelEnd::Left),
-            Err(_) => ChannelEnd::Left,
-        }
+        self.core.ended().await
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

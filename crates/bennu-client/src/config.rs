@@ -1,16 +1,19 @@
 //! What a socket may be told beforehand, and on the way.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bennu_protocol::client::{Backoff, ClientConfig, ReconnectRule, SendBuffer, Transport};
-use bennu_protocol::{Payload, Serializer};
+use bennu_protocol::{Payload, Serializer, Topic};
 
+use crate::behaviour::{ChannelType, CustomChannel};
 use crate::endpoint::{Endpoint, EndpointError, Params};
 use crate::error::StartError;
 use crate::mailbox::MailboxLimits;
 use crate::provider::Provider;
+use crate::socket::Socket;
 use crate::transport::{Fallback, WebSocket};
 
 /// Settings of a socket. Only the URL must be given.
@@ -47,6 +50,8 @@ pub struct SocketConfig {
     pub(crate) mailbox: MailboxLimits,
     pub(crate) join_channels: Vec<(String, Option<Provider<Payload>>)>,
     pub(crate) default_channel_params: Provider<Payload>,
+    pub(crate) topic_channels: BTreeMap<String, ChannelType>,
+    pub(crate) default_channel: Option<ChannelType>,
     /// Rises with each setting that only another connection can take up.
     pub(crate) connection_revision: u64,
 }
@@ -77,6 +82,8 @@ impl SocketConfig {
             mailbox: MailboxLimits::default(),
             join_channels: Vec::new(),
             default_channel_params: Provider::value(Payload::empty()),
+            topic_channels: BTreeMap::new(),
+            default_channel: None,
             connection_revision: 0,
         }
     }
@@ -272,6 +279,36 @@ impl SocketConfig {
     pub fn default_channel_params(mut self, params: impl Into<Provider<Payload>>) -> Self {
         self.default_channel_params = params.into();
         self
+    }
+
+    /// The type of the channel on one topic, however it is joined; none by default. See [`CustomChannel`].
+    #[doc(alias = "topic_channel_map")]
+    #[must_use]
+    pub fn topic_channel<C: CustomChannel>(
+        mut self,
+        topic: impl Into<String>,
+        init: impl Fn(&Socket, &Topic, &Payload) -> C + Send + Sync + 'static,
+    ) -> Self {
+        self.topic_channels.insert(topic.into(), ChannelType::new(init));
+        self
+    }
+
+    /// The type of the channels on all other topics. By default they have none, and their owners get the messages with
+    /// [`Channel::recv`](crate::Channel::recv).
+    #[doc(alias = "default_channel_module")]
+    #[doc(alias = "EchoRoom")]
+    #[must_use]
+    pub fn default_channel<C: CustomChannel>(
+        mut self,
+        init: impl Fn(&Socket, &Topic, &Payload) -> C + Send + Sync + 'static,
+    ) -> Self {
+        self.default_channel = Some(ChannelType::new(init));
+        self
+    }
+
+    /// The type of the channel on a topic.
+    pub(crate) fn channel_type(&self, topic: &str) -> Option<ChannelType> {
+        self.topic_channels.get(topic).or(self.default_channel.as_ref()).cloned()
     }
 
     fn reconnecting(mut self) -> Self {

@@ -14,12 +14,13 @@ use bennu_protocol::client::{
 use bennu_protocol::{Event, Frame, Payload, Topic};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use crate::channel::{Channel, Core};
 use crate::config::SocketConfig;
 use crate::error::{JoinError, SocketEnd};
-use crate::join::{self, Kind};
+use crate::join::{self, Kind, Wanted};
 use crate::message::Message;
 use crate::provider::ProviderError;
 use crate::shared::Shared;
@@ -39,6 +40,8 @@ pub struct Driver {
     params: FuturesUnordered<Pin<Box<dyn Future<Output = Fetched> + Send>>>,
     /// Channels that nobody but the settings asked for.
     kept: BTreeMap<String, Channel>,
+    /// Channels with a type.
+    tasks: JoinSet<()>,
     /// When the session wants to be woken, if ever.
     timer: Option<(Duration, Pin<Box<Sleep>>)>,
     end: Option<SocketEnd>,
@@ -68,6 +71,7 @@ impl Driver {
             link: Link::None,
             params: FuturesUnordered::new(),
             kept: BTreeMap::new(),
+            tasks: JoinSet::new(),
             timer: None,
             end: None,
         }
@@ -84,6 +88,7 @@ impl Driver {
         self.shared.lock().register(cx.waker());
         for _ in 0..ROUNDS {
             let mut is_busy = self.dispatch();
+            self.run_tasks(cx);
             is_busy |= self.poll_opening(cx);
             is_busy |= self.poll_params(cx);
             is_busy |= self.transmit(cx);
@@ -230,8 +235,14 @@ impl Driver {
                 continue;
             }
             let params = params.as_ref().unwrap_or(&default);
-            let joined =
-                join::start(&self.shared, None, &Topic::from(topic.as_str()), params, None, Kind::Only);
+            let wanted = Wanted {
+                topic: Topic::from(topic.as_str()),
+                params: params.clone(),
+                timeout: None,
+                kind: Kind::Only,
+                channel_type: None,
+            };
+            let joined = join::start(&self.shared, None, &wanted);
             // Only one that is wanted already, or an end, can be in the way.
             if let Ok(channel) = joined {
                 self.kept.insert(topic.clone(), channel);
@@ -264,9 +275,10 @@ impl Driver {
     fn send_join(&self, Fetched { channel, params }: Fetched) {
         let error = match params {
             Ok(params) => {
-                let sent = self.shared.lock().session.send_join(channel, params, self.shared.now());
+                let sent = self.shared.lock().session.send_join(channel, params.clone(), self.shared.now());
                 match sent {
-                    Ok(()) | Err(SendJoinError::NotDue) => return,
+                    Ok(()) => return self.tell_inbox(channel, params),
+                    Err(SendJoinError::NotDue) => return,
                     Err(error) => error.to_string(),
                 }
             }
@@ -277,6 +289,23 @@ impl Driver {
             tracing::warn!(topic = %core.topic, error, "a channel has no params to join with");
             core.join_failed(&JoinError::Params(error));
         }
+    }
+
+    /// The channel's type, if it has one, begins with these params.
+    fn tell_inbox(&self, channel: ChannelId, params: Payload) {
+        let inbox = self.shared.lock().channels.get(&channel).and_then(|entry| entry.core.inbox.clone());
+        if let Some(inbox) = inbox {
+            inbox.join_is_sent(params);
+        }
+    }
+
+    /// Starts the tasks of channels that have a type, and lets go of those that have ended.
+    fn run_tasks(&mut self, cx: &mut Context<'_>) {
+        let tasks = std::mem::take(&mut self.shared.lock().tasks);
+        for task in tasks {
+            self.tasks.spawn(task.run());
+        }
+        while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
     }
 
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> bool {

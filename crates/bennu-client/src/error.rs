@@ -86,6 +86,8 @@ pub enum ChannelEnd {
     Replaced,
     /// The server ended it, with this payload.
     Closed(Payload),
+    /// Its [type](crate::CustomChannel) panicked too often.
+    Panicked,
     /// The socket has ended.
     SocketEnded(SocketEnd),
 }
@@ -106,6 +108,7 @@ impl fmt::Display for ChannelEnd {
             ChannelEnd::Left => f.write_str("left"),
             ChannelEnd::Replaced => f.write_str("replaced by another join"),
             ChannelEnd::Closed(_) => f.write_str("closed by the server"),
+            ChannelEnd::Panicked => f.write_str("its type panicked too often"),
             ChannelEnd::SocketEnded(end) => write!(f, "the socket has ended: {end}"),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bennu_protocol::client::{self, SocketStatus};
 use bennu_protocol::{EncodeError, IntoPayload, Payload, Topic};
 
+use crate::behaviour::{ChannelType, Inbox, Task};
 use crate::channel::{Channel, Core, Guard};
 use crate::error::{ChannelEnd, JoinError};
 use crate::provider::Provider;
@@ -22,6 +23,7 @@ pub struct Join {
     params: Result<Provider<Payload>, EncodeError>,
     timeout: Option<Duration>,
     kind: Kind,
+    channel_type: Option<ChannelType>,
 }
 
 /// What becomes of a channel that has the topic already.
@@ -36,7 +38,7 @@ pub(crate) enum Kind {
 impl Join {
     pub(crate) fn new(handle: &Arc<Handle>, topic: Topic, params: impl IntoPayload, kind: Kind) -> Self {
         let params = params.into_payload().map(Provider::value);
-        Join { handle: Arc::clone(handle), topic, params, timeout: None, kind }
+        Join { handle: Arc::clone(handle), topic, params, timeout: None, kind, channel_type: None }
     }
 
     /// How long the attempt may take, and each later one; the socket's [`timeout`](crate::SocketConfig::timeout) by default.
@@ -51,15 +53,21 @@ impl Join {
         self
     }
 
+    /// The channel has this type, whatever the settings say.
+    pub(crate) fn with_type(mut self, channel_type: ChannelType) -> Self {
+        self.channel_type = Some(channel_type);
+        self
+    }
+
     /// Joins without waiting, and keeps trying through failures until the channel is left or dropped.
     ///
     /// # Errors
     ///
     /// [`JoinError::AlreadyJoined`], [`JoinError::Params`] or [`JoinError::SocketEnded`]; all others are told by the channel.
     pub fn start(self) -> Result<Channel, JoinError> {
-        let Join { handle, topic, params, timeout, kind } = self;
+        let Join { handle, topic, params, timeout, kind, channel_type } = self;
         let params = params.map_err(|error| JoinError::Params(error.to_string()))?;
-        start(&handle.0, Some(&handle), &topic, &params, timeout, kind)
+        start(&handle.0, Some(&handle), &Wanted { topic, params, timeout, kind, channel_type })
     }
 }
 
@@ -87,24 +95,32 @@ impl std::fmt::Debug for Join {
     }
 }
 
+/// What is to be joined, and how.
+pub(crate) struct Wanted {
+    pub(crate) topic: Topic,
+    pub(crate) params: Provider<Payload>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) kind: Kind,
+    /// That of the settings, if none.
+    pub(crate) channel_type: Option<ChannelType>,
+}
+
 /// Wants a topic joined. A channel without `handle` does not keep its socket alive.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     handle: Option<&Arc<Handle>>,
-    topic: &Topic,
-    params: &Provider<Payload>,
-    timeout: Option<Duration>,
-    kind: Kind,
+    wanted: &Wanted,
 ) -> Result<Channel, JoinError> {
+    let Wanted { topic, params, timeout, kind, channel_type } = wanted;
     // Dropped after the lock is released, as the drop of a last handle takes it.
     let mut taken = None;
     let started = shared.try_call(|state, now| {
-        if kind == Kind::Only
+        if *kind == Kind::Only
             && let Some((core, guard)) = state.channel(topic)
         {
             let channel = Channel::new(core, guard);
             if let Err(client::JoinError::AlreadyJoined { .. }) =
-                state.session.join(topic.clone(), timeout, now)
+                state.session.join(topic.clone(), *timeout, now)
             {
                 return Err(JoinError::AlreadyJoined { channel });
             }
@@ -115,11 +131,17 @@ pub(crate) fn start(
             return Ok(channel);
         }
         // Of one whose last handle is being dropped, nobody wants to know any more.
-        let id = state.session.join_replacing(topic.clone(), timeout, now);
-        let core = Arc::new(Core::new(id, topic.clone(), state.config.mailbox));
+        let id = state.session.join_replacing(topic.clone(), *timeout, now);
+        let channel_type = channel_type.clone().or_else(|| state.config.channel_type(topic));
+        let inbox = channel_type.as_ref().map(|_| Arc::new(Inbox::new(state.config.mailbox)));
+        let core = Arc::new(Core::new(id, topic.clone(), state.config.mailbox, inbox.clone()));
         let guard = Arc::new(Guard::new(Arc::clone(shared), id, handle.cloned()));
         let (weak, params) = (Arc::downgrade(&guard), params.clone());
-        state.channels.insert(id, Entry { core: Arc::clone(&core), guard: weak, params });
+        state.channels.insert(id, Entry { core: Arc::clone(&core), guard: weak.clone(), params });
+        if let (Some(channel_type), Some(inbox)) = (channel_type, inbox) {
+            let (shared, core) = (Arc::clone(shared), Arc::clone(&core));
+            state.tasks.push(Task { channel_type, shared, core, inbox, guard: weak });
+        }
         Ok(Channel::new(core, guard))
     });
     drop(taken);

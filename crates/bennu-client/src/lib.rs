@@ -1,5 +1,6 @@
 //! A client for Phoenix Channels.
 
+mod behaviour;
 mod channel;
 mod config;
 mod driver;
@@ -19,6 +20,7 @@ mod status;
 pub mod telemetry;
 pub mod transport;
 
+pub use behaviour::{CustomChannel, Handled, MAX_RESTARTS, RESTART_PERIOD};
 pub use bennu_protocol::client::{Backoff, SendBuffer};
 pub use channel::{Channel, Messages};
 pub use config::SocketConfig;

@@ -62,6 +62,17 @@ impl Mailbox {
         self.arrived.notify_one();
     }
 
+    /// Drops what waits; says how many messages that were.
+    pub(crate) fn clear(&self) -> usize {
+        let (items, messages) = {
+            let mut queue = self.queue.lock();
+            queue.bytes = 0;
+            (std::mem::take(&mut queue.items), std::mem::take(&mut queue.messages))
+        };
+        drop(items);
+        messages
+    }
+
     pub(crate) fn try_recv(&self) -> Option<Result<Message, RecvError>> {
         let mut queue = self.queue.lock();
         let next = queue.take();

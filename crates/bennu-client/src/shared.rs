@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::behaviour::Task;
 use crate::channel::{Core, Guard};
 use crate::config::SocketConfig;
 use crate::error::{SocketEnd, SocketEnded};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     status: watch::Sender<SocketStatus>,
     end: watch::Sender<Option<SocketEnd>>,
+    /// As long as somebody holds one.
+    handle: OnceLock<Weak<Handle>>,
     /// Its name, as long as it lives.
     name: Mutex<Option<Claim<Handle>>>,
 }
@@ -45,6 +48,8 @@ pub(crate) struct State {
     pub(crate) channels: HashMap<ChannelId, Entry>,
     pub(crate) pushes: HashMap<PushId, oneshot::Sender<PushOutcome>>,
     pub(crate) custom: BTreeMap<String, Value>,
+    /// Tasks of channels with a type, which the driver is to start.
+    pub(crate) tasks: Vec<Task>,
     pub(crate) last_error: Option<OpenError>,
     pub(crate) last_close: Option<ConnectionEnd>,
     /// Why it is to end, once its connection is closed.
@@ -57,7 +62,7 @@ pub(crate) struct State {
 pub(crate) struct Entry {
     pub(crate) core: Arc<Core>,
     /// Alive as long as a handle is.
-    pub(crate) guard: std::sync::Weak<Guard>,
+    pub(crate) guard: Weak<Guard>,
     pub(crate) params: Provider<Payload>,
 }
 
@@ -66,6 +71,7 @@ impl Shared {
     pub(crate) fn start(config: SocketConfig, serializer: Serializer) -> Result<Arc<Handle>, NameTaken> {
         let claim = config.name.as_deref().map(|name| NAMES.claim(name)).transpose()?;
         let handle = Arc::new(Handle(Arc::new(Shared::new(config, serializer))));
+        handle.0.handle.get_or_init(|| Arc::downgrade(&handle));
         if let Some(claim) = claim {
             claim.publish(&handle);
             *handle.0.name.lock() = Some(claim);
@@ -86,6 +92,7 @@ impl Shared {
             channels: HashMap::new(),
             pushes: HashMap::new(),
             custom: BTreeMap::new(),
+            tasks: Vec::new(),
             last_error: None,
             last_close: None,
             stop: None,
@@ -98,8 +105,14 @@ impl Shared {
             state: Mutex::new(state),
             status: watch::Sender::new(SocketStatus::Disconnected),
             end: watch::Sender::new(None),
+            handle: OnceLock::new(),
             name: Mutex::new(None),
         }
+    }
+
+    /// A handle, unless the last one was dropped.
+    pub(crate) fn handle(&self) -> Option<Arc<Handle>> {
+        self.handle.get()?.upgrade()
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -163,7 +176,7 @@ impl Shared {
 
     /// Ends everything that somebody may wait for. The driver does nothing any more.
     pub(crate) fn finish(&self, end: SocketEnd) {
-        let (channels, pushes, outcomes) = {
+        let (channels, pushes, outcomes, tasks) = {
             let mut state = self.state.lock();
             let now = self.now();
             state.ended = Some(end);
@@ -172,7 +185,8 @@ impl Shared {
             state.session.disconnect(1000, "", now);
             state.session.handle_close(ConnectionEnd::lost(), now);
             let outcomes = state.take_outcomes();
-            (std::mem::take(&mut state.channels), std::mem::take(&mut state.pushes), outcomes)
+            let (channels, pushes) = (std::mem::take(&mut state.channels), std::mem::take(&mut state.pushes));
+            (channels, pushes, outcomes, std::mem::take(&mut state.tasks))
         };
         for (waiter, outcome) in outcomes {
             // Nobody need wait for it.
@@ -181,7 +195,7 @@ impl Shared {
         for entry in channels.into_values() {
             entry.core.end(crate::error::ChannelEnd::SocketEnded(end));
         }
-        drop(pushes);
+        drop((pushes, tasks));
         let name = self.name.lock().take();
         drop(name);
         self.status.send_replace(SocketStatus::Disconnected);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bennu_protocol::client::{ConnectionEnd, OpenError, PushOutcome};
-use bennu_protocol::{IntoPayload, Topic};
+use bennu_protocol::{IntoPayload, Payload, Topic};
 use serde_json::Value;
 
+use crate::behaviour::{ChannelType, CustomChannel};
 use crate::channel::Channel;
 use crate::config::SocketConfig;
 use crate::driver::Driver;
@@ -44,6 +45,10 @@ pub struct Socket {
 }
 
 impl Socket {
+    pub(crate) fn of(handle: Arc<Handle>) -> Self {
+        Socket { handle }
+    }
+
     /// Starts a socket on a task of the current runtime. It connects unless it is told [otherwise](SocketConfig::auto_connect).
     ///
     /// # Errors
@@ -218,6 +223,42 @@ impl Socket {
         params: impl IntoPayload,
     ) -> Result<Channel, JoinError> {
         self.join(topic, params).start()
+    }
+
+    /// Wants a topic joined as [`channel_join`](Self::channel_join) does, with a channel that has this [type](CustomChannel), whatever the settings say.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`channel_join`](Self::channel_join).
+    pub fn start_channel<C: CustomChannel>(
+        &self,
+        topic: impl Into<Topic>,
+        params: impl IntoPayload,
+        init: impl Fn(&Socket, &Topic, &Payload) -> C + Send + Sync + 'static,
+    ) -> Result<Channel, JoinError> {
+        self.join(topic, params).with_type(ChannelType::new(init)).start()
+    }
+
+    /// Leaves the channel on a topic, whoever has it; returns whether there was one.
+    #[doc(alias = "remove_channel")]
+    pub fn terminate_channel(&self, topic: &str) -> bool {
+        self.shared().call(|state, now| {
+            let found = state.session.channel(topic);
+            if let Some(channel) = found {
+                state.session.leave(channel, now);
+            }
+            found.is_some()
+        })
+    }
+
+    /// Leaves all channels.
+    #[doc(alias = "terminate")]
+    pub fn terminate_channels(&self) {
+        self.shared().call(|state, now| {
+            for channel in state.channels.keys() {
+                state.session.leave(*channel, now);
+            }
+        });
     }
 
     /// Leaves a channel without waiting for the server; [`Channel::leave`] waits.

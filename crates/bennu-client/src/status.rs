@@ -89,6 +89,8 @@ pub enum ChannelStatus {
     Leaving,
     /// It has ended for good.
     Left,
+    /// It has ended for good because its [type](crate::CustomChannel) panicked too often.
+    Failed,
 }
 
 impl ChannelStatus {
@@ -104,13 +106,13 @@ impl ChannelStatus {
         }
     }
 
-    /// The status in one word.
+    /// The status in one word; that of a channel that failed is `errored`, too.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             ChannelStatus::Joining => "joining",
             ChannelStatus::Joined => "joined",
-            ChannelStatus::Errored { .. } => "errored",
+            ChannelStatus::Errored { .. } | ChannelStatus::Failed => "errored",
             ChannelStatus::Leaving => "leaving",
             ChannelStatus::Left => "left",
         }

@@ -10,6 +10,7 @@ mod longpoll;
 mod peer;
 mod pushes;
 mod scene;
+mod seed_custom_channels;
 mod seed_messages;
 mod seed_telemetry;
 mod socket;

@@ -224,15 +224,18 @@ impl ClientSession {
     }
 
     /// Joins a joined channel anew, because what this side has made of it is lost: the server is told to let go, and the next join follows at
-    /// once. To pushes that were sent it is like the end of a connection. A channel that is not joined is about to be, and nothing happens.
-    pub fn rejoin(&mut self, channel: ChannelId, now: Duration) {
+    /// once. To pushes that were sent it is like the end of a connection. A channel that is not joined is about to be, and nothing happens; returns
+    /// whether it was.
+    pub fn rejoin(&mut self, channel: ChannelId, now: Duration) -> bool {
         self.advance(now);
         let state = self.channels.get(channel).map(|channel| channel.state);
-        let Some(State::Joined { join_ref }) = state else { return };
+        let Some(State::Joined { join_ref }) = state else { return false };
         self.forget_join(channel);
         self.unjoin(channel, join_ref);
         self.settle(channel);
+        self.events.push_back(ClientEvent::ChannelErrored { channel, fault: ChannelFault::Rejoined });
         self.begin_join(channel);
+        true
     }
 
     /// The channel that is wanted on a topic.

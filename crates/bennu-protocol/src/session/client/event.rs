@@ -187,6 +187,8 @@ pub enum ChannelFault {
     HeartbeatTimeout,
     /// No join was answered in time.
     JoinsUnanswered,
+    /// `rejoin` was asked for.
+    Rejoined,
 }
 
 /// Why a channel has ended for good.

@@ -228,7 +228,7 @@ fn a_rejoin_leaves_and_joins_at_once_and_keeps_the_channel() {
     let unanswered = talk.push(channel, "first");
     talk.sent();
     let queued = talk.push(channel, "second");
-    talk.session.rejoin(channel, talk.now);
+    assert!(talk.session.rejoin(channel, talk.now));
     talk.hear();
     assert_eq!(
         talk.sent(),
@@ -240,11 +240,12 @@ fn a_rejoin_leaves_and_joins_at_once_and_keeps_the_channel() {
         outcome: PushOutcome::Unconfirmed,
         took: ms(0)
     }));
+    assert!(told.contains(&ClientEvent::ChannelErrored { channel, fault: ChannelFault::Rejoined }));
     let (old, new) = (ChannelStatus::Joined, ChannelStatus::Joining);
     assert!(told.contains(&ClientEvent::ChannelStatus { channel, old, new }));
     // The end of the old join is none of the new one's business, and neither is a second wish.
     talk.receive(r#"["1","1","room:a","phx_close",{}]"#);
-    talk.session.rejoin(channel, talk.now);
+    assert!(!talk.session.rejoin(channel, talk.now));
     talk.hear();
     talk.accept("room:a", 5);
     assert_eq!(talk.session.channel_status(channel), ChannelStatus::Joined);
