@@ -1,6 +1,7 @@
 //! A client for Phoenix Channels.
 
 mod behaviour;
+pub mod blocking;
 mod channel;
 mod config;
 mod driver;

@@ -213,8 +213,13 @@ async fn a_panic_restarts_its_channel_alone_and_rejoins_it_with_its_params() {
     for _ in 0..5 {
         heard.push(hear.recv().await.unwrap());
     }
-    let expected =
-        ["room:1 first {} 1", "room:1 panic {} 2", "dropped", r#"init room:1 {"user_id":7}"#, "room:1 after {} 1"];
+    let expected = [
+        "room:1 first {} 1",
+        "room:1 panic {} 2",
+        "dropped",
+        r#"init room:1 {"user_id":7}"#,
+        "room:1 after {} 1",
+    ];
     assert_eq!(heard, expected);
     assert_eq!((channel.status(), other.status()), (ChannelStatus::Joined, ChannelStatus::Joined));
     connection.push("room:2", "event", json!({}));
