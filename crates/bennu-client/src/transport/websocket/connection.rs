@@ -287,3 +287,55 @@ impl Connection for WebSocketConnection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use bennu_protocol::websocket::{Limits, Role, encode_frame};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn pair() -> (WebSocketConnection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let decoder = Decoder::new(Role::Client, Limits::default());
+        (WebSocketConnection::new(Stream::Tcp(client), decoder, Extension::None, Vec::new()), server)
+    }
+
+    #[tokio::test]
+    async fn a_connection_at_rest_has_no_buffers() {
+        let (mut connection, mut server) = pair().await;
+        connection.send(Frame::binary(vec![7; 5_000]));
+        for payload in [&[1; 300][..], &[2; 70_000]] {
+            server.write_all(&encode_frame(Opcode::Binary, payload)).await.unwrap();
+        }
+        for expected in [300, 70_000] {
+            let event = poll_fn(|cx| connection.poll_event(cx)).await;
+            let ConnectionEvent::Frame(frame) = event else { panic!("{event:?}") };
+            assert_eq!(frame.len(), expected);
+        }
+        server.read_exact(&mut [0; 5_000]).await.unwrap();
+        assert!(poll_fn(|cx| Poll::Ready(connection.poll_event(cx))).await.is_pending());
+        assert_eq!((connection.output.capacity(), connection.unread.bytes.capacity()), (0, 0));
+        assert!(connection.decoder.is_idle());
+        assert!(size_of::<WebSocketConnection>() <= 200, "{}", size_of::<WebSocketConnection>());
+    }
+
+    #[tokio::test]
+    async fn pings_are_not_answered_to_a_server_that_reads_nothing() {
+        let (mut connection, mut server) = pair().await;
+        connection.send(Frame::binary(vec![7; 20_000_000]));
+        assert!(poll_fn(|cx| Poll::Ready(connection.poll_event(cx))).await.is_pending());
+        let before = connection.output.len();
+        let pings = encode_frame(Opcode::Ping, &[0; 125]).repeat(1_000);
+        server.write_all(&pings).await.unwrap();
+        server.write_all(&encode_frame(Opcode::Text, b"end")).await.unwrap();
+        let event = poll_fn(|cx| connection.poll_event(cx)).await;
+        assert_eq!(event, ConnectionEvent::Frame(Frame::text("end")));
+        assert_eq!(connection.output.len(), before);
+    }
+}

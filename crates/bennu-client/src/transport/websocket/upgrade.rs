@@ -89,7 +89,9 @@ fn request_headers(
 
 fn head_of(target: &Target, headers: &HeaderMap) -> Vec<u8> {
     let mut head = format!("GET {} HTTP/1.1\r\n", target.path).into_bytes();
-    for (name, value) in headers {
+    // The host stands first, where servers look for it (RFC 9110, 7.2).
+    let (first, others): (Vec<_>, Vec<_>) = headers.iter().partition(|(name, _)| *name == header::HOST);
+    for (name, value) in first.into_iter().chain(others) {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             head.extend_from_slice(part);
         }
@@ -255,7 +257,7 @@ mod tests {
         let target = Target::parse("ws://h:4000/socket/websocket?vsn=2.0.0").unwrap();
         let headers = request_headers(&WebSocket::new(), &OpenRequest::new(""), &target, KEY).unwrap();
         let text = String::from_utf8(head_of(&target, &headers)).unwrap();
-        assert!(text.starts_with("GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\n"), "{text}");
-        assert!(text.contains("\r\nhost: h:4000\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+        assert!(text.starts_with("GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nhost: h:4000\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\n"), "{text}");
     }
 }
