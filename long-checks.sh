@@ -22,8 +22,15 @@ codec() {
         cargo test --locked --release -p bennu-protocol --test it agreement::
 }
 
+# Clients of each kind over links that break, against servers that are killed: every push is accounted for. Ten minutes, or
+# `BENNU_SOAK_SECONDS`; `BENNU_SOAK_SEED` runs the same faults again.
+soak() {
+    BENNU_SOAK_SECONDS="${BENNU_SOAK_SECONDS:-600}" \
+        cargo test --locked -p reference-server --test it rust_client::soak:: -- --nocapture
+}
+
 if [ $# = 0 ]; then
-    set -- drain fuzz codec
+    set -- drain fuzz codec soak
 fi
 for check in "$@"; do
     echo "long-checks.sh: $check"

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn params_are_encoded_as_the_official_client_does() {
+    fn check_141_params_are_encoded_as_the_official_client_does() {
         for (params, expected) in [
             (json!({}), ""),
             (json!(null), ""),

@@ -71,7 +71,7 @@ async fn silent() -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn a_first_transport_that_answers_a_heartbeat_is_kept() {
+async fn check_160_a_first_transport_that_answers_a_heartbeat_is_kept() {
     for (vsn, heartbeat, reply) in [
         (
             "2.0.0",
@@ -113,7 +113,7 @@ async fn a_first_transport_that_answers_a_heartbeat_is_kept() {
 }
 
 #[tokio::test]
-async fn a_first_transport_that_does_not_work_gives_way_and_that_is_remembered() {
+async fn check_160_one_that_does_not_work_gives_way_and_that_is_remembered() {
     let (refusing, _served) = serve(|mut stream| async move {
         crate::peer::read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.unwrap();

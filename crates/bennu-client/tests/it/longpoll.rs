@@ -40,7 +40,7 @@ fn text(text: &'static str) -> ConnectionEvent {
 }
 
 #[tokio::test]
-async fn the_first_410_opens_and_its_token_goes_with_each_request() {
+async fn check_159_the_first_410_opens_and_its_token_goes_with_each_request() {
     let mut server = HttpServer::start().await;
     let mut request = request(&server);
     request.auth_token = Some("raw.tok".to_owned());
@@ -81,7 +81,7 @@ async fn a_token_may_stay_out_of_urls() {
 }
 
 #[tokio::test]
-async fn status_200_delivers_in_order_and_polls_again() {
+async fn check_159_status_200_delivers_in_order_and_polls_again() {
     let mut server = HttpServer::start().await;
     let (mut driven, poll) = opened(&mut server).await;
     poll.json(r#"{"status":200,"token":"next","messages":["[1]","[\"é\"]"]}"#);
@@ -94,7 +94,7 @@ async fn status_200_delivers_in_order_and_polls_again() {
 }
 
 #[tokio::test]
-async fn status_204_polls_again() {
+async fn check_159_status_204_polls_again() {
     let mut server = HttpServer::start().await;
     let (_driven, mut poll) = opened(&mut server).await;
     for _ in 0..3 {
@@ -105,7 +105,7 @@ async fn status_204_polls_again() {
 }
 
 #[tokio::test]
-async fn answers_that_end_a_session_and_how() {
+async fn check_159_answers_that_end_a_session_and_how() {
     type Answer = fn(Asked);
     let internal = "internal server error";
     let cases: [(&str, Answer, u16, &str); 9] = [
@@ -135,7 +135,7 @@ async fn answers_that_end_a_session_and_how() {
 }
 
 #[tokio::test]
-async fn a_poll_or_post_that_takes_too_long_ends_the_session() {
+async fn check_159_a_poll_or_post_that_takes_too_long_ends_the_session() {
     for is_post in [false, true] {
         let mut server = HttpServer::start().await;
         let transport = LongPoll::new().timeout(Duration::from_secs(15));

@@ -72,7 +72,7 @@ async fn messages_and_closes_travel_to_and_from_an_independent_server() {
 }
 
 #[tokio::test]
-async fn the_request_names_the_socket_and_carries_headers_and_token() {
+async fn check_141_the_request_names_the_socket_and_carries_headers_and_token() {
     let (address, served) =
         serve(|mut stream| async move { upgrade(&mut stream, "Sec-WebSocket-Protocol: phoenix\r\n").await })
             .await;

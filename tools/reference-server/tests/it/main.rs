@@ -20,6 +20,7 @@ mod npm_clients;
 mod presence;
 mod prometheus;
 mod resident;
+mod rust_client;
 mod server;
 mod socket;
 mod transcripts;

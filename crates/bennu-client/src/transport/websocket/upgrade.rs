@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_offered_as_a_sub_protocol() {
+    fn check_142_a_token_is_offered_as_a_sub_protocol() {
         let mut request = OpenRequest::new("");
         assert!(!sent(&WebSocket::new(), &request).contains_key(header::SEC_WEBSOCKET_PROTOCOL));
         request.auth_token = Some("hello".to_owned());
