@@ -153,6 +153,9 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     async fn read_all(mut bytes: &[u8], max: usize) -> Result<(u16, Vec<u8>), String> {
@@ -235,5 +238,40 @@ mod tests {
             assert_eq!(parsed.is_some(), expected.is_some(), "{value}");
             assert!(parsed.is_none_or(|wait| expected.unwrap().contains(&wait)), "{value}");
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+        #[test]
+        fn no_answer_panics_or_is_read_beyond_its_limits(parts in vec(nonsense(), 0..20), max in 0..300_usize) {
+            let bytes = parts.concat();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                let mut stream = &*bytes;
+                let Ok((head, rest)) = read(&mut stream, max).await else { return };
+                assert!(bytes.len() - stream.len() <= max);
+                let body = head.body(&mut stream, rest).await;
+                assert!(body.len() <= MAX_REFUSAL);
+                retry_after(&head.headers);
+            });
+        }
+    }
+
+    fn nonsense() -> impl Strategy<Value = Vec<u8>> {
+        let words: [&[u8]; 10] = [
+            b"HTTP/1.1 101 x",
+            b"HTTP/1.1 403 x",
+            b"\r\n",
+            b"\r\n\r\n",
+            b"content-length: 5",
+            b"content-length: 99999999999999999999",
+            b"transfer-encoding: chunked",
+            b"ffffffffffffffff\r\n",
+            b"2\r\nab\r\n",
+            b"retry-after: 18446744073709551615",
+        ];
+        let words = proptest::sample::select(words.to_vec()).prop_map(<[u8]>::to_vec);
+        prop_oneof![9 => words, 1 => vec(any::<u8>(), 0..20)]
     }
 }

@@ -9,7 +9,7 @@ use bennu_client::transport::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -176,6 +176,33 @@ async fn a_secure_proxy_is_spoken_to_with_tls() {
     opens(&transport, "wss://chat.example/socket".to_owned()).await;
     assert!(proxied.await.unwrap().starts_with("CONNECT chat.example:443 "));
     assert!(served.await.unwrap().starts_with("GET /socket"), "TLS in TLS");
+}
+
+#[tokio::test]
+async fn a_socks_proxy_is_given_the_name_and_the_password() {
+    let authority = Authority::new();
+    let (server, served) = secure_server(authority.acceptor(&["chat.example"])).await;
+    let (address, proxied) = serve(move |mut client| async move {
+        let mut asked = [0; 4];
+        client.read_exact(&mut asked).await.unwrap();
+        client.write_all(&[5, 2]).await.unwrap();
+        let mut credentials = [0; "\x01\x04user\x04p@ss".len()];
+        client.read_exact(&mut credentials).await.unwrap();
+        client.write_all(&[1, 0]).await.unwrap();
+        let mut request = [0; 4 + 1 + "chat.example".len() + 2];
+        client.read_exact(&mut request).await.unwrap();
+        client.write_all(&[5, 0, 0, 1, 127, 0, 0, 1, 0, 0]).await.unwrap();
+        let mut server = TcpStream::connect(server).await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        (credentials, request)
+    })
+    .await;
+    let transport = through(authority.connector(), format!("socks5h://user:p%40ss@{address}"));
+    opens(&transport, "wss://chat.example/socket".to_owned()).await;
+    let (credentials, request) = proxied.await.unwrap();
+    assert_eq!(&credentials, b"\x01\x04user\x04p@ss");
+    assert_eq!(&request, b"\x05\x01\x00\x03\x0cchat.example\x01\xbb");
+    assert!(served.await.unwrap().starts_with("GET /socket"));
 }
 
 #[tokio::test]

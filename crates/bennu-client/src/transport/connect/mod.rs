@@ -1,6 +1,7 @@
 //! From a target to a stream: resolving, TCP, proxies and TLS.
 
 mod proxy;
+mod socks;
 mod stream;
 mod tcp;
 mod tls;

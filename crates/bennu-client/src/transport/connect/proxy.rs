@@ -1,4 +1,4 @@
-//! HTTP proxies, by `CONNECT` (RFC 9110, 9.3.6).
+//! Proxies of HTTP, by `CONNECT` (RFC 9110, 9.3.6), and of SOCKS.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::stream::Stream;
 use super::tls::Tls;
-use super::{ConnectError, tcp};
+use super::{ConnectError, socks, tcp};
 use crate::transport::head;
 use crate::transport::request::Target;
 
@@ -20,8 +20,9 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// Through which proxies servers are reached.
 ///
-/// A proxy is named by a URL, whose user and password it is told: `http://` is spoken to in the clear, `https://` with TLS. WebSockets and
-/// long polls go through it in a tunnel, whether they are encrypted or not.
+/// A proxy is named by a URL, whose user and password it is told: `http://` is spoken to in the clear, `https://` with TLS, and `socks5://` or
+/// `socks5h://` by SOCKS, which resolves names in either case. WebSockets and long polls go through it in a tunnel, whether they are encrypted or
+/// not.
 #[derive(Clone)]
 #[doc(alias = "HTTPS_PROXY")]
 #[doc(alias = "NO_PROXY")]
@@ -42,7 +43,7 @@ pub enum ProxyError {
     #[error("the proxy's url is none")]
     Malformed,
     /// Its scheme is another one.
-    #[error("the proxy's scheme is not http or https")]
+    #[error("the proxy's scheme is not http, https, socks5 or socks5h")]
     Scheme,
 }
 
@@ -65,12 +66,12 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// [`ProxyError`] when the URL is none, or has another scheme than `http` or `https`.
+    /// [`ProxyError`] when the URL is none, or has another scheme than those above.
     pub fn all(url: impl Into<String>) -> Result<Self, ProxyError> {
         let url = url.into();
         let uri: Uri = url.parse().map_err(|_| ProxyError::Malformed)?;
         match uri.scheme_str() {
-            Some("http" | "https") => {}
+            Some("http" | "https" | "socks5" | "socks5h") => {}
             Some(_) => return Err(ProxyError::Scheme),
             None => return Err(ProxyError::Malformed),
         }
@@ -131,37 +132,50 @@ fn is_here(host: &str) -> bool {
 /// A proxy on the way to a target.
 pub(super) struct Route(Intercept);
 
+/// How a proxy is spoken to.
+enum Kind {
+    Http,
+    /// The same within TLS.
+    Https,
+    Socks,
+}
+
 impl Route {
     /// A stream to the target, through a tunnel.
     pub(super) async fn connect(&self, target: &Target, tls: &Tls) -> Result<Stream, ConnectError> {
         let uri = self.0.uri();
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let failed = |reason: String| ConnectError::Proxy { proxy: host.to_owned(), reason };
-        let default_port = match uri.scheme_str() {
-            Some("http") => 80,
-            Some("https") => 443,
+        let (kind, default_port) = match uri.scheme_str() {
+            Some("http") => (Kind::Http, 80),
+            Some("https") => (Kind::Https, 443),
+            Some("socks5" | "socks5h") => (Kind::Socks, 1080),
             scheme => {
                 return Err(failed(format!("{} proxies are not supported", scheme.unwrap_or("unnamed"))));
             }
         };
-        let port = uri.port_u16().unwrap_or(default_port);
         let reach = async {
-            let stream = Stream::Tcp(tcp::connect(host, port).await?);
-            match uri.scheme_str() == Some("https") {
-                true => tls.secure(stream, host).await,
-                false => Ok(stream),
+            let stream = Stream::Tcp(tcp::connect(host, uri.port_u16().unwrap_or(default_port)).await?);
+            match kind {
+                Kind::Https => tls.secure(stream, host).await,
+                Kind::Http | Kind::Socks => Ok(stream),
             }
         };
-        let stream = reach.await.map_err(|error| failed(error.to_string()))?;
-        tunnel(stream, target, self.0.basic_auth()).await.map_err(failed)
+        let mut stream = reach.await.map_err(|error| failed(error.to_string()))?;
+        match kind {
+            Kind::Http | Kind::Https => tunnel(&mut stream, target, self.0.basic_auth()).await,
+            Kind::Socks => socks::connect(&mut stream, &target.host, target.port, self.0.raw_auth()).await,
+        }
+        .map_err(failed)?;
+        Ok(stream)
     }
 }
 
 async fn tunnel(
-    mut stream: Stream,
+    stream: &mut Stream,
     target: &Target,
     authorization: Option<&HeaderValue>,
-) -> Result<Stream, String> {
+) -> Result<(), String> {
     let to = target.host_and_port();
     let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").into_bytes();
     if let Some(value) = authorization {
@@ -172,9 +186,9 @@ async fn tunnel(
     request.extend_from_slice(b"\r\n");
     stream.write_all(&request).await.map_err(|error| error.to_string())?;
     stream.flush().await.map_err(|error| error.to_string())?;
-    let (head, rest) = head::read(&mut stream, MAX_HEAD).await.map_err(|error| error.to_string())?;
+    let (head, rest) = head::read(stream, MAX_HEAD).await.map_err(|error| error.to_string())?;
     match head.status {
-        200..300 if rest.is_empty() => Ok(stream),
+        200..300 if rest.is_empty() => Ok(()),
         // The server speaks only when it is spoken to.
         200..300 => Err("it spoke in the tunnel".to_owned()),
         status => Err(format!("it refused with status {status}")),
@@ -227,7 +241,7 @@ mod tests {
             ("", ProxyError::Malformed),
             ("proxy:3128", ProxyError::Malformed),
             ("ftp://proxy", ProxyError::Scheme),
-            ("socks5://proxy", ProxyError::Scheme),
+            ("socks4://proxy", ProxyError::Scheme),
         ] {
             assert_eq!(Proxy::all(url).unwrap_err(), expected, "{url}");
         }
