@@ -16,6 +16,7 @@ use crate::error::{ChannelEnd, JoinError, PushError, RecvError};
 use crate::hooks::{Hook, Hooks};
 use crate::mailbox::{Mailbox, MailboxLimits};
 use crate::message::Message;
+use crate::presence::{Tracker, Trackers};
 use crate::push::{Leave, Push, Sending};
 use crate::shared::{Handle, Shared};
 use crate::state::ChannelState;
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     pub(crate) id: ChannelId,
     pub(crate) topic: Topic,
     pub(crate) hooks: Hooks,
+    presences: Trackers,
     mailbox: Mailbox,
     /// Where messages go in place of the mailbox when the channel has a type.
     pub(crate) inbox: Option<Arc<Inbox>>,
@@ -65,6 +67,7 @@ impl Core {
             id,
             topic,
             hooks: Hooks::default(),
+            presences: Trackers::default(),
             mailbox: Mailbox::new(limits),
             inbox,
             join: Mutex::default(),
@@ -73,15 +76,24 @@ impl Core {
         }
     }
 
-    /// A message came: its hook has it, or the channel's type, or the mailbox.
+    /// A message came: its hook has it, or presence, or the channel's type, or the mailbox.
     pub(crate) fn deliver(&self, message: Message) {
-        if self.hooks.call(message.event.as_str(), &message.payload) {
-            return;
-        }
-        match &self.inbox {
-            Some(inbox) => inbox.mailbox.deliver(message),
-            None => self.mailbox.deliver(message),
-        }
+        let is_hooked = self.hooks.call(message.event.as_str(), &message.payload);
+        self.presences.handle(message, |message| {
+            if !is_hooked {
+                self.mailbox().deliver(message);
+            }
+        });
+    }
+
+    /// Where messages wait.
+    fn mailbox(&self) -> &Mailbox {
+        self.inbox.as_ref().map_or(&self.mailbox, |inbox| &inbox.mailbox)
+    }
+
+    /// Who is there, by these events; those that wait to be received count.
+    pub(crate) fn track(&self, state: &str, diff: &str) -> Arc<Tracker> {
+        self.presences.track(state, diff, |is_wanted| self.mailbox().take_where(is_wanted))
     }
 
     pub(crate) fn joined(&self, response: &Payload) {
@@ -110,6 +122,9 @@ impl Core {
     }
 
     pub(crate) fn tell_status(&self, status: ChannelStatus) {
+        if status == ChannelStatus::Joining {
+            self.presences.begin_join();
+        }
         self.status.send_if_modified(|told| {
             // A channel that has failed stays so.
             let is_new = *told != status && *told != ChannelStatus::Failed;
@@ -138,6 +153,7 @@ impl Core {
         self.join_failed(&JoinError::Ended(end));
         self.tell_status(status);
         self.hooks.clear();
+        self.presences.end();
     }
 
     pub(crate) async fn ended(&self) -> ChannelEnd {

@@ -11,6 +11,7 @@ mod hooks;
 mod join;
 mod mailbox;
 mod message;
+mod presence;
 mod provider;
 mod push;
 mod registry;
@@ -23,6 +24,7 @@ pub mod transport;
 
 pub use behaviour::{CustomChannel, Handled, MAX_RESTARTS, RESTART_PERIOD};
 pub use bennu_protocol::client::{Backoff, SendBuffer};
+pub use bennu_protocol::presence::{Entry, Meta, PresenceChange, Presences};
 pub use channel::{Channel, Messages};
 pub use config::SocketConfig;
 pub use driver::Driver;
@@ -33,6 +35,7 @@ pub use error::{
 pub use hooks::Hook;
 pub use join::Join;
 pub use message::Message;
+pub use presence::{Presence, PresenceChanges};
 pub use provider::{Provider, ProviderError};
 pub use push::{Leave, Push, Sending};
 pub use registry::NameTaken;

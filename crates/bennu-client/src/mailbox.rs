@@ -83,6 +83,11 @@ impl Mailbox {
         next
     }
 
+    /// Takes out the messages of some events, in order.
+    pub(crate) fn take_where(&self, is_wanted: &dyn Fn(&str) -> bool) -> Vec<Message> {
+        self.queue.lock().take_where(is_wanted)
+    }
+
     pub(crate) async fn recv(&self) -> Result<Message, RecvError> {
         loop {
             let arrived = self.arrived.notified();
@@ -123,6 +128,22 @@ impl Queue {
             Some(Item::Missed(count)) => Some(Err(RecvError::Missed { count })),
             None => self.end.clone().map(|end| Err(RecvError::Ended(end))),
         }
+    }
+
+    fn take_where(&mut self, is_wanted: &dyn Fn(&str) -> bool) -> Vec<Message> {
+        let (mut taken, mut kept) = (Vec::new(), VecDeque::new());
+        for item in std::mem::take(&mut self.items) {
+            match item {
+                Item::Message(message) if is_wanted(message.event.as_str()) => {
+                    self.messages -= 1;
+                    self.bytes -= size(&message);
+                    taken.push(message);
+                }
+                Item::Message(_) | Item::Missed(_) => kept.push_back(item),
+            }
+        }
+        self.items = kept;
+        taken
     }
 }
 

@@ -9,6 +9,7 @@ mod fallback;
 mod http_server;
 mod longpoll;
 mod peer;
+mod presence;
 mod pushes;
 mod scene;
 mod seed_custom_channels;

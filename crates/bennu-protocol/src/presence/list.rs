@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,7 +19,8 @@ use crate::payload::Payload;
 #[doc(alias = "Presence")]
 #[derive(Default)]
 pub struct PresenceList {
-    presences: Presences,
+    /// Shared with those who look at it; what they hold does not change.
+    presences: Arc<Presences>,
     /// Of all keys together.
     metas: usize,
     /// Whether the state of the current join has come.
@@ -129,7 +131,7 @@ impl PresenceList {
     /// Who is there, as far as is known: nobody before the first state, and between two joins what was known last.
     #[doc(alias = "list")]
     #[must_use]
-    pub fn presences(&self) -> &Presences {
+    pub fn presences(&self) -> &Arc<Presences> {
         &self.presences
     }
 
@@ -248,7 +250,8 @@ impl PresenceList {
     }
 
     fn join(&mut self, key: String, new: Entry) -> PresenceChange {
-        let current = self.presences.remove(&key);
+        let presences = Arc::make_mut(&mut self.presences);
+        let current = presences.remove(&key);
         let mut merged = new.clone();
         if let Some(current) = &current {
             let mut metas = without(&current.metas, &new.metas);
@@ -257,18 +260,20 @@ impl PresenceList {
             self.metas -= current.metas.len();
         }
         self.metas += merged.metas.len();
-        self.presences.insert(key.clone(), merged);
+        presences.insert(key.clone(), merged);
         PresenceChange::Joined { key, current, new }
     }
 
     /// Nothing, of a key that is not there.
     fn leave(&mut self, key: String, left: Entry) -> Option<PresenceChange> {
-        let found = self.presences.get_mut(&key)?;
+        self.presences.get(&key)?;
+        let presences = Arc::make_mut(&mut self.presences);
+        let found = presences.get_mut(&key)?;
         let before = found.metas.len();
         found.metas = without(&found.metas, &left.metas);
         self.metas -= before - found.metas.len();
         let current = match found.metas.is_empty() {
-            true => self.presences.remove(&key)?,
+            true => presences.remove(&key)?,
             false => found.clone(),
         };
         Some(PresenceChange::Left { key, current, left })

@@ -42,7 +42,7 @@ fn synced(state: &Value) -> PresenceList {
 }
 
 fn shown(list: &PresenceList) -> Value {
-    serde_json::to_value(list.presences()).unwrap()
+    serde_json::to_value(&**list.presences()).unwrap()
 }
 
 #[test]
