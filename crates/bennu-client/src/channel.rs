@@ -156,6 +156,16 @@ impl Core {
         self.presences.end();
     }
 
+    /// What it was told last.
+    pub(crate) fn status(&self) -> ChannelStatus {
+        *self.status.borrow()
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn end_reason(&self) -> Option<ChannelEnd> {
+        self.end.borrow().clone()
+    }
+
     pub(crate) async fn ended(&self) -> ChannelEnd {
         let mut end = self.end.subscribe();
         match end.wait_for(Option::is_some).await {
@@ -210,7 +220,7 @@ impl Channel {
     /// Where it stands.
     #[must_use]
     pub fn status(&self) -> ChannelStatus {
-        if *self.core.status.borrow() == ChannelStatus::Failed {
+        if self.core.status() == ChannelStatus::Failed {
             return ChannelStatus::Failed;
         }
         let status = self.shared().lock().session.channel_status(self.core.id);

@@ -12,6 +12,7 @@ use crate::behaviour::{ChannelType, CustomChannel};
 use crate::endpoint::{Endpoint, EndpointError, Params};
 use crate::error::StartError;
 use crate::mailbox::MailboxLimits;
+use crate::message::Message;
 use crate::provider::Provider;
 use crate::socket::Socket;
 use crate::transport::{Fallback, WebSocket};
@@ -317,7 +318,7 @@ impl SocketConfig {
     }
 
     pub(crate) fn serializer(&self) -> Result<Serializer, StartError> {
-        Serializer::negotiate(&self.vsn).map_err(|_| StartError::Version(self.vsn.clone()))
+        Message::serializer(&self.vsn).map_err(|_| StartError::Version(self.vsn.clone()))
     }
 
     pub(crate) fn endpoint(&self) -> Result<Endpoint, EndpointError> {

@@ -22,6 +22,7 @@ use crate::config::SocketConfig;
 use crate::error::{JoinError, SocketEnd};
 use crate::join::{self, Kind, Wanted};
 use crate::message::Message;
+use crate::observer::Observer;
 use crate::provider::ProviderError;
 use crate::shared::Shared;
 use crate::status::{ChannelStatus, moment};
@@ -40,6 +41,7 @@ pub struct Driver {
     params: FuturesUnordered<Pin<Box<dyn Future<Output = Fetched> + Send>>>,
     /// Channels that nobody but the settings asked for.
     kept: BTreeMap<String, Channel>,
+    observer: Observer,
     /// Channels with a type.
     tasks: JoinSet<()>,
     /// When the session wants to be woken, if ever.
@@ -67,6 +69,7 @@ struct Fetched {
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Driver {
+            observer: Observer::new(Arc::clone(&shared)),
             shared,
             link: Link::None,
             params: FuturesUnordered::new(),
@@ -117,6 +120,7 @@ impl Driver {
         let mut is_busy = false;
         while let Some((event, core)) = self.next_event() {
             is_busy = true;
+            self.observer.tell(&event, core.as_deref());
             match core {
                 Some(core) => self.dispatch_channel(event, &core),
                 None => self.dispatch_socket(event),
@@ -342,6 +346,7 @@ impl Driver {
                 return is_busy;
             }
             let Some(frame) = self.shared.lock().session.poll_transmit() else { break };
+            self.observer.sent(&frame);
             connection.send(frame);
             is_busy = true;
         }
@@ -359,7 +364,10 @@ impl Driver {
             let Poll::Ready(event) = connection.poll_event(cx) else { break };
             is_busy = true;
             match event {
-                ConnectionEvent::Frame(frame) => self.shared.handle_frame(frame),
+                ConnectionEvent::Frame(frame) => {
+                    self.observer.received(&frame);
+                    self.shared.handle_frame(frame);
+                }
                 ConnectionEvent::Error(reason) => {
                     self.shared.lock().session.handle_error(reason, self.shared.now());
                 }
@@ -427,6 +435,7 @@ impl Drop for Driver {
             true => SocketEnd::Panicked,
             false => SocketEnd::Aborted,
         });
+        self.observer.ended(end);
         self.shared.finish(end);
         self.kept.clear();
     }

@@ -11,6 +11,7 @@ mod hooks;
 mod join;
 mod mailbox;
 mod message;
+mod observer;
 mod presence;
 mod provider;
 mod push;

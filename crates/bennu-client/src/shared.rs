@@ -17,11 +17,11 @@ use tokio::time::Instant;
 use crate::behaviour::Task;
 use crate::channel::{Core, Guard};
 use crate::config::SocketConfig;
-use crate::error::{SocketEnd, SocketEnded};
+use crate::error::{ChannelEnd, SocketEnd, SocketEnded};
 use crate::provider::Provider;
 use crate::registry::{Claim, NameTaken, Registry};
 use crate::status::SocketStatus;
-use crate::telemetry::SocketId;
+use crate::telemetry::{self, SocketId};
 use bennu_protocol::{Payload, Serializer};
 
 /// One socket. Its lock is held for a call into the session, never over an await, and never while a user's code runs or a user's value is
@@ -193,7 +193,9 @@ impl Shared {
             let _ = waiter.send(outcome);
         }
         for entry in channels.into_values() {
-            entry.core.end(crate::error::ChannelEnd::SocketEnded(end));
+            let reason = ChannelEnd::SocketEnded(end);
+            telemetry::channel_left(self.id, &entry.core.topic, &reason.to_string());
+            entry.core.end(reason);
         }
         drop((pushes, tasks));
         let name = self.name.lock().take();

@@ -7,7 +7,12 @@ use bennu_client::telemetry::{
     self, AlreadyAttached, ChannelAction, Group, Groups, MessageAction, SocketAction, SocketId, StateOf,
     TelemetryEvent,
 };
+use bennu_client::{Socket, SocketStatus};
 use bennu_protocol::Payload;
+use bennu_testkit::scripted;
+use serde_json::json;
+
+use crate::scene;
 
 /// Keeps what is told of one socket; the process may have others.
 fn keep(id: &str, groups: impl Into<Groups>, socket: SocketId) -> Arc<Mutex<Vec<TelemetryEvent>>> {
@@ -227,4 +232,224 @@ impl std::io::Write for Log {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// What is told, in a line.
+fn line(event: &TelemetryEvent) -> String {
+    match event {
+        TelemetryEvent::Socket(socket) => match &socket.action {
+            SocketAction::Disconnected { reason } => format!("socket disconnected {reason:?}"),
+            SocketAction::ConnectionError { error } => format!("socket connection_error {error:?}"),
+            SocketAction::ConnectionDuration { duration } => {
+                format!("socket connection_duration {duration:?}")
+            }
+            SocketAction::Reconnecting { attempt } => format!("socket reconnecting {attempt}"),
+            SocketAction::StatusChanged { old, new } => format!("socket status_changed {old} {new}"),
+            action => format!("socket {}", action.as_str()),
+        },
+        TelemetryEvent::Channel(channel) => {
+            let topic = &channel.topic;
+            match &channel.action {
+                ChannelAction::Joined { response } => {
+                    format!("{topic} joined {}", response.parse::<serde_json::Value>().unwrap())
+                }
+                ChannelAction::JoinError { error } => format!("{topic} join_error {error:?}"),
+                ChannelAction::JoinDuration { duration } => format!("{topic} join_duration {duration:?}"),
+                ChannelAction::Left { reason } => format!("{topic} left {reason:?}"),
+                ChannelAction::LeaveDuration { duration } => format!("{topic} leave_duration {duration:?}"),
+                ChannelAction::StatusChanged { old, new } => format!("{topic} status_changed {old} {new}"),
+                action => format!("{topic} {}", action.as_str()),
+            }
+        }
+        TelemetryEvent::Message(message) => {
+            format!("{} {} {}", message.topic, message.action.as_str(), message.event)
+        }
+        TelemetryEvent::State(state) => format!("state {} {} {}", state.of.as_str(), state.old, state.new),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Takes what was told since the last time.
+fn told(kept: &Mutex<Vec<TelemetryEvent>>) -> Vec<String> {
+    std::mem::take(&mut *kept.lock().unwrap()).iter().map(line).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_tells_exactly_this() {
+    let (server, config) = scene::server();
+    let socket =
+        Socket::start(config.auto_connect(false).reconnect_interval(Duration::from_secs(7))).unwrap();
+    let kept = keep("session", Groups::ALL, socket.id());
+    socket.connect().unwrap();
+    scripted::advance(Duration::from_millis(20)).await;
+    let connection = server.accept().await;
+    socket.connected().await.unwrap();
+    assert_eq!(
+        told(&kept),
+        [
+            "socket status_changed disconnected connecting",
+            "state socket disconnected connecting",
+            "socket connecting",
+            "socket connected",
+            "socket connection_duration 20ms",
+            "socket status_changed connecting connected",
+            "state socket connecting connected",
+        ]
+    );
+
+    let channel = socket.channel_join("room:1", json!({})).unwrap();
+    let join = connection.expect_join("room:1").await;
+    scripted::advance(Duration::from_millis(30)).await;
+    join.reply_ok(json!({"n": 1}));
+    channel.joined().await.unwrap();
+    assert_eq!(
+        told(&kept),
+        [
+            "room:1 status_changed left joining",
+            "state channel left joining",
+            "room:1 sent phx_join",
+            "room:1 received phx_reply",
+            r#"room:1 joined {"n":1}"#,
+            "room:1 join_duration 30ms",
+            "room:1 status_changed joining joined",
+            "state channel joining joined",
+        ]
+    );
+
+    let refused = socket.channel_join("room:2", json!({})).unwrap();
+    connection.expect_join("room:2").await.reply_error(json!({"reason": "secret"}));
+    refused.joined().await.unwrap_err();
+    assert_eq!(
+        told(&kept),
+        [
+            "room:2 status_changed left joining",
+            "state channel left joining",
+            "room:2 sent phx_join",
+            "room:2 received phx_reply",
+            r#"room:2 join_error "the server refused the join with Error""#,
+            "room:2 status_changed joining errored",
+            "state channel joining errored",
+        ]
+    );
+    drop(refused);
+    scripted::advance(Duration::from_millis(1)).await;
+    assert_eq!(
+        told(&kept),
+        [
+            "room:2 status_changed errored leaving",
+            "state channel errored leaving",
+            r#"room:2 left "left""#,
+            "room:2 status_changed leaving left",
+            "state channel leaving left",
+        ]
+    );
+
+    drop(channel.push_async("new_msg", json!({})).unwrap());
+    connection.expect_push("room:1", "new_msg").await;
+    connection.broadcast("room:1", "news", json!({}));
+    channel.recv().await.unwrap();
+    assert_eq!(told(&kept), ["room:1 sent new_msg", "room:1 received news"]);
+
+    connection.within(Duration::from_secs(40)).expect_heartbeat().await.reply_ok(json!({}));
+    scripted::advance(Duration::from_millis(1)).await;
+    assert_eq!(told(&kept), ["socket heartbeat"]);
+
+    let leave = channel.leave();
+    let left = connection.expect_leave("room:1").await;
+    scripted::advance(Duration::from_millis(40)).await;
+    left.reply_ok(json!({}));
+    leave.await.unwrap();
+    assert_eq!(
+        told(&kept),
+        [
+            "room:1 status_changed joined leaving",
+            "state channel joined leaving",
+            r#"room:1 left "left""#,
+            "room:1 status_changed leaving left",
+            "state channel leaving left",
+            "room:1 sent phx_leave",
+            "room:1 received phx_reply",
+            "room:1 leave_duration 40ms",
+        ]
+    );
+
+    connection.close(1012, "restart");
+    server.within(Duration::from_secs(10)).fail("no route").await;
+    assert_eq!(
+        told(&kept),
+        [
+            r#"socket disconnected "1012 restart""#,
+            "socket status_changed connected reconnecting",
+            "state socket connected reconnecting",
+            "socket reconnecting 1",
+            "socket status_changed reconnecting connecting",
+            "state socket reconnecting connecting",
+            "socket connecting",
+        ]
+    );
+    let connection = server.within(Duration::from_secs(10)).accept().await;
+    socket.connected().await.unwrap();
+    assert_eq!(
+        told(&kept),
+        [
+            r#"socket connection_error "no route""#,
+            "socket status_changed connecting reconnecting",
+            "state socket connecting reconnecting",
+            "socket reconnecting 2",
+            "socket status_changed reconnecting connecting",
+            "state socket reconnecting connecting",
+            "socket connecting",
+            "socket connected",
+            "socket connection_duration 0ns",
+            "socket status_changed connecting connected",
+            "state socket connecting connected",
+        ]
+    );
+
+    socket.stop();
+    connection.expect_closed().await;
+    socket.ended().await;
+    assert_eq!(
+        told(&kept),
+        [
+            "socket status_changed connected disconnecting",
+            "state socket connected disconnecting",
+            r#"socket disconnected "1000""#,
+            "socket status_changed disconnecting disconnected",
+            "state socket disconnecting disconnected",
+        ]
+    );
+    assert_eq!(socket.status(), SocketStatus::Disconnected);
+    telemetry::detach("session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_handler_does_not_end_the_socket() {
+    let (_server, connection, socket) = scene::connected().await;
+    let id = socket.id();
+    let panicking = move |event: &TelemetryEvent| assert!(event.socket() != id, "a bug in a handler");
+    telemetry::attach("panics_in_a_socket", Groups::ALL, panicking).unwrap();
+    let channel = scene::join(&connection, &socket, "room:1").await;
+    assert!(!telemetry::detach("panics_in_a_socket"), "it was detached");
+    connection.broadcast("room:1", "news", json!({}));
+    assert_eq!(channel.recv().await.unwrap().event.as_str(), "news");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_look_at_the_socket() {
+    let (_server, connection, socket) = scene::connected().await;
+    let (id, looking) = (socket.id(), socket.clone());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let see = Arc::clone(&seen);
+    let look = move |event: &TelemetryEvent| {
+        if event.socket() == id {
+            see.lock().unwrap().push(looking.state().channels.len());
+        }
+    };
+    telemetry::attach("looks", [Group::Message, Group::State, Group::Channel], look).unwrap();
+    let channel = scene::join(&connection, &socket, "room:1").await;
+    connection.broadcast("room:1", "news", json!({}));
+    channel.recv().await.unwrap();
+    telemetry::detach("looks");
+    assert!(seen.lock().unwrap().len() >= 6 && seen.lock().unwrap().iter().all(|channels| *channels == 1));
 }

@@ -108,6 +108,13 @@ pub enum ClientEvent {
         /// What it carries.
         payload: Payload,
     },
+    /// The server has let go of a channel that was left.
+    LeaveAnswered {
+        /// Its topic.
+        topic: Topic,
+        /// How long that took from when it was left.
+        took: Duration,
+    },
     /// A push has ended; each one does, exactly once.
     PushEnded {
         /// The push.

@@ -227,6 +227,12 @@ impl ClientSession {
         self.timers.next()
     }
 
+    /// The version of the protocol that the connection has; without one, that of the last.
+    #[must_use]
+    pub fn serializer(&self) -> Serializer {
+        self.serializer
+    }
+
     /// Whether a frame waits for [`poll_transmit`](Self::poll_transmit).
     #[must_use]
     pub fn wants_to_transmit(&self) -> bool {

@@ -416,11 +416,12 @@ impl ClientSession {
         if pending.stage != Stage::Sent || *pending.topic != *topic || !is_of_join {
             return None;
         }
-        let left = pending.channel.filter(|_| pending.origin == Origin::Leave);
-        self.end_push(id, PushOutcome::Reply { status, response });
-        if let Some(channel) = left {
+        let answered = self.end_push(id, PushOutcome::Reply { status, response })?;
+        if answered.origin == Origin::Leave {
+            let took = self.now.saturating_sub(answered.started);
+            self.events.push_back(ClientEvent::LeaveAnswered { topic: answered.topic, took });
             // The server's channel has ended: it answers nothing more.
-            self.settle(channel);
+            answered.channel.into_iter().for_each(|channel| self.settle(channel));
         }
         None
     }
