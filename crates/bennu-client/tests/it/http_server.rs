@@ -13,6 +13,7 @@ use crate::peer::{header, read_head};
 pub(crate) struct HttpServer {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Asked>,
+    closed: mpsc::UnboundedReceiver<()>,
 }
 
 /// A request that waits for its answer.
@@ -29,18 +30,24 @@ impl HttpServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (arrived, requests) = mpsc::unbounded_channel();
+        let (closing, closed) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, connection, arrived.clone()));
+                tokio::spawn(serve(stream, connection, arrived.clone(), closing.clone()));
             }
         });
-        HttpServer { address, requests }
+        HttpServer { address, requests, closed }
     }
 
     pub(crate) async fn next(&mut self) -> Asked {
         let next = tokio::time::timeout(Duration::from_secs(20), self.requests.recv()).await;
         next.expect("a request comes").expect("the server runs")
+    }
+
+    /// Waits until the server has closed a connection behind an answer.
+    pub(crate) async fn closed(&mut self) {
+        self.closed.recv().await.expect("the server runs");
     }
 
     /// The next request if it came already.
@@ -49,7 +56,12 @@ impl HttpServer {
     }
 }
 
-async fn serve(mut stream: TcpStream, connection: usize, arrived: mpsc::UnboundedSender<Asked>) {
+async fn serve(
+    mut stream: TcpStream,
+    connection: usize,
+    arrived: mpsc::UnboundedSender<Asked>,
+    closing: mpsc::UnboundedSender<()>,
+) {
     loop {
         // A client that has gone, or a test that is over.
         if stream.peek(&mut [0]).await.is_ok_and(|count| count == 0) {
@@ -67,6 +79,9 @@ async fn serve(mut stream: TcpStream, connection: usize, arrived: mpsc::Unbounde
         let Ok(answer) = answered.await else { return };
         stream.write_all(answer.as_bytes()).await.unwrap();
         if answer.contains("connection: close") {
+            drop(stream);
+            // The test may be over.
+            let _ = closing.send(());
             return;
         }
     }

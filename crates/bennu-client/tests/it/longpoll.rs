@@ -237,13 +237,17 @@ async fn a_post_that_is_not_taken_ends_the_session() {
 
 #[tokio::test]
 async fn a_server_that_keeps_no_connections_costs_new_ones_and_nothing_else() {
-    let mut server = HttpServer::start().await;
-    let (driven, _poll) = opened(&mut server).await;
-    for number in 1..=3 {
-        driven.send(Frame::text(format!("[{number}]")));
-        let post = server.next().await;
-        assert_eq!((post.body.as_str(), post.connection), (&*format!("[{number}]"), number));
-        post.http("200 OK\r\nconnection: close", r#"{"status":200}"#);
+    // With and without telling so; the server here closes for either.
+    for header in ["connection: close", "x-then-connection: close"] {
+        let mut server = HttpServer::start().await;
+        let (driven, _poll) = opened(&mut server).await;
+        for number in 1..=3 {
+            driven.send(Frame::text(format!("[{number}]")));
+            let post = server.next().await;
+            assert_eq!((post.body.as_str(), post.connection), (&*format!("[{number}]"), number));
+            post.http(&format!("200 OK\r\n{header}"), r#"{"status":200}"#);
+            server.closed().await;
+        }
     }
 }
 

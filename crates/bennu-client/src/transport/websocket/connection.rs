@@ -291,6 +291,10 @@ impl Connection for WebSocketConnection {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
 
     use bennu_protocol::websocket::{Limits, Role, encode_frame};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -323,6 +327,35 @@ mod tests {
         assert_eq!((connection.output.capacity(), connection.unread.bytes.capacity()), (0, 0));
         assert!(connection.decoder.is_idle());
         assert!(size_of::<WebSocketConnection>() <= 200, "{}", size_of::<WebSocketConnection>());
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_woken_when_there_is_some() {
+        let (mut connection, mut server) = pair().await;
+        connection.send(Frame::binary(vec![7; 20_000_000]));
+        assert!(poll_fn(|cx| Poll::Ready(connection.poll_event(cx))).await.is_pending());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(connection.poll_ready(&mut Context::from_waker(&waker)).is_pending());
+        let reading = tokio::spawn(async move { tokio::io::copy(&mut server, &mut tokio::io::sink()).await });
+        // Another task drives the connection meanwhile.
+        let is_woken =
+            poll_fn(|cx| match connection.poll_event(cx).is_pending() && woken.0.load(Ordering::Relaxed) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
+        tokio::time::timeout(Duration::from_secs(20), is_woken).await.unwrap();
+        assert!(connection.poll_ready(&mut Context::from_waker(&waker)).is_ready());
+        reading.abort();
     }
 
     #[tokio::test]
