@@ -29,8 +29,13 @@ soak() {
         cargo test --locked -p reference-server --test it rust_client::soak:: -- --nocapture
 }
 
+# The client in a page of a browser; needs rustup, for the target wasm32-unknown-unknown, and Chromium.
+web() {
+    ./web/run.sh
+}
+
 if [ $# = 0 ]; then
-    set -- drain fuzz codec soak
+    set -- drain fuzz codec soak web
 fi
 for check in "$@"; do
     echo "long-checks.sh: $check"

@@ -43,9 +43,12 @@ const PROTOCOL_DEPENDENCIES: &[&str] =
     &["bytes", "flate2", "itoa", "serde", "serde_json", "simdutf8", "smol_str", "thiserror"];
 
 fn manifests() -> Vec<SourceFile> {
-    let manifests = files(&["/Cargo.toml"]).into_iter().filter(|file| file.text.contains("[package]"));
-    // One with a `[workspace]` of its own, as the fuzz targets have, is none of this workspace.
-    manifests.filter(|file| !file.text.contains("\n[workspace]")).collect()
+    let packages = files(&["/Cargo.toml"]).into_iter().filter(|file| file.text.contains("[package]"));
+    // One with a `[workspace]` of its own, as the fuzz targets have, is none of this workspace, and neither is what is below it.
+    let (others, rest): (Vec<SourceFile>, Vec<SourceFile>) =
+        packages.partition(|file| file.text.contains("\n[workspace]"));
+    let folders: Vec<&str> = others.iter().filter_map(|file| file.path.strip_suffix("Cargo.toml")).collect();
+    rest.into_iter().filter(|file| !folders.iter().any(|folder| file.path.starts_with(folder))).collect()
 }
 
 fn name(manifest: &SourceFile) -> &str {
