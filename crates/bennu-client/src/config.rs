@@ -351,7 +351,7 @@ impl fmt::Debug for SocketConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketConfig")
             .field("name", &self.name)
-            .field("url", &self.url.split('?').next())
+            .field("url", &crate::telemetry::without_secrets(&self.url))
             .field("transport", &self.transport)
             .finish_non_exhaustive()
     }

@@ -148,7 +148,7 @@ pub fn message_received(socket: SocketId, topic: &str, event: &str, payload: &Pa
 }
 
 /// The URL up to its query or fragment, without user and password.
-fn without_secrets(url: &str) -> String {
+pub(crate) fn without_secrets(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = match rest.find('/') {

@@ -24,6 +24,7 @@ mod emit;
 mod event;
 mod handlers;
 
+pub(crate) use emit::without_secrets;
 pub use emit::{
     channel_event, channel_join_duration, channel_join_error, channel_joined, channel_leave_duration,
     channel_left, channel_status_changed, emit_event, heartbeat_sent, message_event, message_received,

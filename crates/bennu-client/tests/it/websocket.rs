@@ -300,6 +300,41 @@ async fn a_server_that_does_not_read_is_sent_no_more_until_it_does() {
 }
 
 #[tokio::test]
+async fn many_frames_of_one_read_come_in_order_and_each_ping_is_answered() {
+    let size = |number: usize| number * 37 % 300;
+    let (mut connection, served) = opened(move |mut stream| async move {
+        let mut bytes = Vec::new();
+        for number in 0..1_000 {
+            bytes.extend(encode_frame(Opcode::Binary, &vec![number as u8; size(number)]));
+            if number % 10 == 0 {
+                bytes.extend(encode_frame(Opcode::Ping, &[number as u8]));
+            }
+        }
+        stream.write_all(&bytes).await.unwrap();
+        let mut pongs = [0; 100 * (2 + 4 + 1)];
+        stream.read_exact(&mut pongs).await.unwrap();
+        stream.write_all(&encode_frame(Opcode::Text, b"all answered")).await.unwrap();
+        // It stays until the client has gone.
+        let _ = stream.read(&mut [0]).await;
+        pongs
+    })
+    .await;
+    for number in 0..1_000 {
+        let frame = Frame::binary(vec![number as u8; size(number)]);
+        assert_eq!(event(&mut *connection).await, ConnectionEvent::Frame(frame), "{number}");
+    }
+    assert_eq!(event(&mut *connection).await, ConnectionEvent::Frame(Frame::text("all answered")));
+    drop(connection);
+    let mut pongs = served.await.unwrap();
+    let mut decoder = Decoder::new(Role::Server, Limits::default());
+    let mut unread = &mut pongs[..];
+    for number in (0..1_000).step_by(10) {
+        let pong = Item::Pong(Bytes::from(vec![number as u8]));
+        assert_eq!(decoder.decode(&mut unread).unwrap(), Some(pong), "{number}");
+    }
+}
+
+#[tokio::test]
 async fn frames_are_masked_with_keys_of_their_own() {
     let (mut connection, served) = opened(|mut stream| async move {
         let mut frames = [[0; 2 + 4 + 3]; 2];

@@ -54,14 +54,17 @@ impl OpenRequest {
     }
 }
 
-/// Shows neither the query, nor values of headers, nor the token.
+/// Shows neither user and password, nor the query, nor values of headers, nor the token.
 impl Debug for OpenRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let url = self.url.split('?').next().unwrap_or_default();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority.rsplit('@').next().unwrap_or_default();
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         let token = self.auth_token.as_ref().map(|_| "…");
         f.debug_struct("OpenRequest")
-            .field("url", &url)
+            .field("url", &format_args!("{scheme}://{host}{path}"))
             .field("headers", &names)
             .field("auth_token", &token)
             .finish()
@@ -116,4 +119,19 @@ pub enum ConnectionEvent {
     Error(String),
     /// It has ended.
     Closed(ConnectionEnd),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_shown_without_their_secrets() {
+        let mut request = OpenRequest::new("wss://me:secret@h:4000/a@b/websocket?token=secret");
+        request.headers.push(("authorization".to_owned(), "secret".to_owned()));
+        request.auth_token = Some("secret".to_owned());
+        let shown = format!("{request:?}");
+        assert!(shown.contains("wss://h:4000/a@b/websocket") && shown.contains("authorization"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
 }
