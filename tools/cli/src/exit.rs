@@ -14,10 +14,26 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line makes no sense; clap ends with it too.
     Usage = 2,
+    /// There is no connection, and the server or the network said why.
+    NotConnected = 3,
+    /// The server refused a join.
+    JoinRefused = 4,
+    /// The server replied to a push with something else than `ok`.
+    ErrorReply = 5,
+    /// No answer came in time.
+    TimedOut = 6,
+    /// The connection ended before the reply to a push came: it may have been handled.
+    Unconfirmed = 7,
+    /// The server closed the channel.
+    ChannelClosed = 8,
     /// A token that is not genuine.
     InvalidToken = 9,
     /// A token that was genuine once.
     ExpiredToken = 10,
+    /// Ctrl-C, after leaving and closing.
+    Interrupted = 130,
+    /// SIGTERM, after leaving and closing.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {
@@ -51,10 +67,15 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     if error.chain().any(is_broken_pipe) {
         return Exit::Done;
     }
-    let exit = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
     // Nothing is left to be done when standard error cannot be written either.
     let _ = writeln!(anstream::stderr(), "bennu: {error:#}");
-    exit.map_or(Exit::Failed, |failure| failure.exit)
+    of(error)
+}
+
+/// The number of an error.
+pub(crate) fn of(error: &anyhow::Error) -> Exit {
+    let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
+    failure.map_or(Exit::Failed, |failure| failure.exit)
 }
 
 fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {

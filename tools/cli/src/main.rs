@@ -10,9 +10,16 @@ mod documents;
 mod exit;
 mod new;
 mod options;
+mod presence;
+mod print;
+mod push;
+mod repl;
 mod secret;
 mod server;
+mod session;
+mod signals;
 mod span;
+mod tail;
 mod token;
 
 use std::process::ExitCode;
@@ -31,6 +38,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Tail(tail) => tail::run(&tail),
+        Command::Push(push) => push::run(&push),
+        Command::Presence(presence) => presence::run(&presence),
+        Command::Repl(repl) => repl::run(&repl),
         Command::New(new) => new::run(&new),
         Command::Token(command) => token::run(command),
         Command::Completions(shell) => documents::completions(&shell),

@@ -5,6 +5,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::doctor::Doctor;
 use crate::documents::{Folder, Shell};
 use crate::new::New;
+use crate::presence::Presence;
+use crate::push::Push;
+use crate::repl::Repl;
+use crate::tail::Tail;
 use crate::token::TokenCommand;
 
 /// Phoenix Channels from the command line: listen, push, see who is there, sign tokens, begin a project, examine a deployment.
@@ -22,6 +26,14 @@ pub(crate) struct Options {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Print events of topics as they come
+    Tail(Tail),
+    /// Push an event, and print the reply
+    Push(Push),
+    /// Show who is there, and who comes and goes
+    Presence(Presence),
+    /// Join, push and listen, line by line
+    Repl(Repl),
     /// Write a small working project: a server with a channel and its tests
     New(New),
     /// Examine a deployment, and say what is wrong and what to do about it

@@ -61,6 +61,7 @@ impl fmt::Debug for Server {
 /// What the options come to.
 #[derive(Clone)]
 pub(crate) struct Access {
+    pub(crate) url: String,
     pub(crate) endpoint: Endpoint,
     pub(crate) params: Params,
     pub(crate) headers: Vec<(String, String)>,
@@ -99,7 +100,7 @@ impl Server {
             params = params.with(name.clone(), token);
         }
         let headers = self.headers.iter().map(|Header(name, value)| (name.clone(), value.clone())).collect();
-        Ok(Access { endpoint, params, headers, auth_token })
+        Ok(Access { url: self.url.clone(), endpoint, params, headers, auth_token })
     }
 
     /// The option counts, else the file, else the environment.

@@ -2,7 +2,12 @@
 
 mod doctor;
 mod documents;
+mod goodbye;
 mod new_project;
+mod presence;
 mod program;
+mod push;
+mod repl;
 mod server;
+mod tail;
 mod token;

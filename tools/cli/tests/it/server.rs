@@ -2,7 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -19,8 +20,7 @@ use tokio::runtime::Runtime;
 /// A server of bennu in this process, on a free port; dropping it ends it.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    /// Kept, as it ends with its last handle.
-    _endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     runtime: Option<Runtime>,
 }
 
@@ -60,7 +60,7 @@ impl Server {
             };
             server.run().await
         });
-        Server { address, _endpoint: endpoint, runtime: Some(runtime) }
+        Server { address, endpoint, runtime: Some(runtime) }
     }
 
     /// Where its socket is.
@@ -254,4 +254,47 @@ pub(crate) fn carry(mut from: TcpStream, mut to: TcpStream) {
     // An error is an end too.
     let _ = std::io::copy(&mut from, &mut to);
     let _ = to.shutdown(std::net::Shutdown::Write);
+}
+
+/// A way to a server that can be cut and mended.
+pub(crate) struct Way {
+    pub(crate) address: SocketAddr,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Way {
+    pub(crate) fn to(server: SocketAddr) -> Way {
+        let open = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let is_cut = Arc::<AtomicBool>::default();
+        let (streams, cut) = (Arc::clone(&open), Arc::clone(&is_cut));
+        let proxy = Broken::start(move |asked| {
+            if cut.load(Ordering::SeqCst) {
+                return;
+            }
+            let (client, server) = asked.forward(server);
+            let back = (server.try_clone().expect("a stream"), client.try_clone().expect("a stream"));
+            streams.lock().expect("no test panics here").push(client.try_clone().expect("a stream"));
+            std::thread::spawn(move || carry(client, server));
+            carry(back.0, back.1);
+        });
+        Way { address: proxy.address, open, is_cut }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/socket", self.address)
+    }
+
+    /// Ends all connections, and lets no new one through.
+    pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+        for stream in self.open.lock().expect("no test panics here").drain(..) {
+            // It may have ended by itself.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
+    pub(crate) fn mend(&self) {
+        self.is_cut.store(false, Ordering::SeqCst);
+    }
 }
