@@ -33,6 +33,7 @@ pub(crate) struct New {
 const FILES: &[(&str, &str)] = &[
     (".gitignore", include_str!("../template/gitignore")),
     ("README.md", include_str!("../template/README.md")),
+    ("examples/chat.rs", include_str!("../template/examples/chat.rs")),
     ("src/lib.rs", include_str!("../template/src/lib.rs")),
     ("src/main.rs", include_str!("../template/src/main.rs")),
     ("src/room.rs", include_str!("../template/src/room.rs")),
@@ -192,9 +193,12 @@ tracing = "0.1"
 tracing-subscriber = {{ version = "0.3", features = ["env-filter"] }}
 
 [dev-dependencies]
+bennu-client = {client}
 bennu-testkit = {testkit}
+tokio = {{ version = "1", features = ["io-std", "io-util"] }}
 "#,
         bennu = source.dependency("bennu"),
+        client = source.dependency("bennu-client"),
         testkit = source.dependency("bennu-testkit"),
     )
 }

@@ -110,7 +110,7 @@ impl Presence {
     fn show_all(&self, list: &PresenceList) -> anyhow::Result<()> {
         let mut stdout = anstream::stdout();
         if self.json {
-            let all = serde_json::to_value(list.presences())?;
+            let all = serde_json::to_value(&**list.presences())?;
             let line = if self.once {
                 all
             } else {
@@ -118,7 +118,7 @@ impl Presence {
             };
             return Ok(writeln!(stdout, "{line}")?);
         }
-        for (key, entry) in list.presences() {
+        for (key, entry) in list.presences().iter() {
             writeln!(stdout, "{}", person(AnsiColor::Cyan, " ", key, entry))?;
         }
         let text = match list.presences().len() {

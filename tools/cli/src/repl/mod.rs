@@ -229,7 +229,7 @@ impl Talk<'_> {
         let list = list.ok_or_else(|| {
             failure(Exit::Failed, "no presence_state has come: this topic may have no presence")
         })?;
-        for (key, entry) in list.presences() {
+        for (key, entry) in list.presences().iter() {
             self.output.line(&crate::presence::person(anstyle::AnsiColor::Cyan, " ", key, entry));
         }
         self.output.line(&format!("{} there", list.presences().len()));

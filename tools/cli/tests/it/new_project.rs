@@ -41,7 +41,8 @@ fn a_new_project_is_the_template_that_the_workspace_tests() {
     let project = folder.path().join("starter");
     bennu(&["new", text(&project), "--bennu-path", text(&root())]).ok();
     let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("template");
-    for file in ["README.md", "src/lib.rs", "src/main.rs", "src/room.rs", "tests/room.rs"] {
+    for file in ["README.md", "examples/chat.rs", "src/lib.rs", "src/main.rs", "src/room.rs", "tests/room.rs"]
+    {
         assert_eq!(
             fs::read_to_string(project.join(file)).unwrap(),
             fs::read_to_string(template.join(file)).unwrap(),

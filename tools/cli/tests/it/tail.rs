@@ -41,11 +41,11 @@ fn lines_for_programs_are_one_object_each() {
     let line: Value = serde_json::from_str(&tail.stdout.next()).unwrap();
     assert_eq!(
         (&line["topic"], &line["event"], &line["payload"]),
-        (&json!("room:1"), json!("shout"), &json!({"body": "hi\nho"}))
+        (&json!("room:1"), &json!("shout"), &json!({"body": "hi\nho"}))
     );
     assert!(line["at"].as_str().unwrap().ends_with('Z'), "{line}");
     let line: Value = serde_json::from_str(&tail.stdout.next()).unwrap();
-    assert_eq!((&line["binary"], &line["length"]), (&json!("AAH/"), json!(3)));
+    assert_eq!((&line["binary"], &line["length"]), (&json!("AAH/"), &json!(3)));
 }
 
 #[test]
