@@ -4,23 +4,20 @@
 //! then is the server.
 //!
 //! ```
-//! # use bennu_protocol::Frame;
-//! # use bennu_protocol::client::{OpenRequest, Transport as _};
-//! # use serde_json::json;
-//! # use bennu_testkit::ScriptedServer;
+//! use bennu_client::{PushError, Socket, SocketConfig};
+//! use bennu_testkit::ScriptedServer;
+//! use serde_json::json;
+//!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?.block_on(async {
 //! // In a test: #[tokio::test(start_paused = true)]
 //! let (server, transport) = ScriptedServer::new();
-//! // The program under test gets `transport`, connects, joins and pushes. Here it is five lines by hand.
 //! let program = tokio::spawn(async move {
-//!     let mut link = transport.open(OpenRequest::new("ws://localhost/socket/websocket?token=abc&vsn=2.0.0")).await?;
-//!     link.send(Frame::text(r#"["1","1","room:1","phx_join",{"name":"ada"}]"#));
-//!     link.send(Frame::text(r#"["1","2","room:1","message:new",{"body":"hello"}]"#));
-//!     std::future::poll_fn(|cx| link.poll_event(cx)).await;
-//! #   std::future::poll_fn(|cx| link.poll_event(cx)).await;
-//! #   std::future::poll_fn(|cx| link.poll_event(cx)).await;
-//! #   std::future::poll_fn(|cx| link.poll_event(cx)).await;
-//!     Ok::<_, bennu_protocol::client::OpenError>(())
+//!     let config = SocketConfig::new("ws://localhost/socket").param("token", "abc").transport(transport);
+//!     let socket = Socket::start(config).unwrap();
+//!     let (_, room) = socket.join("room:1", json!({"name": "ada"})).await.unwrap();
+//!     let outcome = room.push("message:new", json!({"body": "hello"})).await;
+//!     assert!(matches!(outcome, Err(PushError::Refused { .. })));
+//!     room.recv().await.unwrap()
 //! });
 //!
 //! let connection = server.accept().await;
@@ -35,8 +32,7 @@
 //! push.reply_error(json!({"reason": "too loud"}));
 //!
 //! connection.broadcast("room:1", "closing", json!({"in": 5}));
-//! connection.close(1001, "");
-//! # program.await??;
+//! assert_eq!(program.await?.event.as_str(), "closing");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
