@@ -62,6 +62,7 @@ cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
 cargo fmt --manifest-path tools/bench/peers/rust/Cargo.toml --check
 cargo fmt --manifest-path web/Cargo.toml --all --check
+cargo fmt --manifest-path tools/bench/peers/clients/Cargo.toml --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 cargo deny --locked check licenses bans sources
