@@ -1,7 +1,7 @@
 //! Proxies of HTTP, by `CONNECT` (RFC 9110, 9.3.6), and of SOCKS.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::Uri;
 use http::header::HeaderValue;
@@ -48,12 +48,14 @@ pub enum ProxyError {
 }
 
 impl Proxy {
-    /// The proxies that the environment names now: `HTTP_PROXY` for `ws` and `http`, `HTTPS_PROXY` for `wss` and `https`, `ALL_PROXY` for
+    /// The proxies that the environment named when it was first asked for them: `HTTP_PROXY` for `ws` and `http`, `HTTPS_PROXY` for `wss` and `https`, `ALL_PROXY` for
     /// what has none, and `NO_PROXY` for hosts without one, all of them in capitals or not. This machine itself (`localhost` and its
     /// addresses) is reached without one.
     #[must_use]
     pub fn from_env() -> Self {
-        Proxy(Rule::Environment(Arc::new(Matcher::from_env())))
+        static ENVIRONMENT: OnceLock<Arc<Matcher>> = OnceLock::new();
+        let matcher = ENVIRONMENT.get_or_init(|| Arc::new(Matcher::from_env()));
+        Proxy(Rule::Environment(Arc::clone(matcher)))
     }
 
     /// No proxy, whatever the environment says.
