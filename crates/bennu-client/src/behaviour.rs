@@ -38,8 +38,7 @@ pub const RESTART_PERIOD: Duration = Duration::from_secs(5);
 /// [`RESTART_PERIOD`] the channel is left for good: its status is [`Failed`](crate::ChannelStatus::Failed), its end [`ChannelEnd::Panicked`].
 ///
 /// ```
-/// use bennu_client::{Channel, CustomChannel, Handled, Socket, SocketConfig};
-/// use bennu_protocol::{Payload, Topic};
+/// use bennu_client::{Channel, CustomChannel, Handled, Payload, Socket, SocketConfig, Topic};
 /// use serde_json::json;
 ///
 /// struct Greeter {

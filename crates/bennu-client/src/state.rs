@@ -124,6 +124,9 @@ pub struct PushState {
     pub topic: Topic,
     /// Its event.
     pub event: Event,
+    /// When it was asked for; of a leave, when the channel was left.
+    #[doc(alias = "leave_start_time")]
+    pub started: Instant,
     /// Whether the transport has taken it.
     pub was_sent: bool,
     /// When it ends by itself.
@@ -136,6 +139,7 @@ impl PushState {
             reference: snapshot.push.reference(),
             topic: snapshot.topic,
             event: snapshot.event,
+            started: moment(epoch, snapshot.started),
             was_sent: snapshot.was_sent,
             times_out_at: snapshot.times_out_at.map(|at| moment(epoch, at)),
         }

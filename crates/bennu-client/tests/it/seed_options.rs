@@ -160,6 +160,21 @@ async fn rejoin_joins_anew_at_once() {
     assert_eq!(response, json!({"again": true}));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_leave_under_way_is_in_the_state_with_its_start() {
+    let (_server, connection, socket, channel) = scene::joined().await;
+    let started = Instant::now();
+    let leave = channel.leave();
+    let left = connection.expect_leave("room:1").await;
+    scripted::advance(Duration::from_secs(1)).await;
+    let state = socket.state();
+    assert!(state.channels.is_empty());
+    assert_eq!((state.pushes[0].event.as_str(), state.pushes[0].started), ("phx_leave", started));
+    left.reply_ok(json!({}));
+    leave.await.unwrap();
+    assert!(socket.state().pushes.is_empty());
+}
+
 #[tokio::test]
 async fn a_transport_of_the_public_trait_alone_carries_a_socket() {
     let (joined, reply) = own_transport::echoes().await.unwrap();

@@ -136,7 +136,7 @@ pub(super) struct Pending {
     origin: Origin,
     /// That of the join it is queued or sent for, or the raw message's.
     join_ref: Option<Ref>,
-    started: Duration,
+    pub(super) started: Duration,
     stage: Stage,
     /// Whether a transport has taken it, be it an earlier one.
     pub(super) was_sent: bool,

@@ -61,6 +61,7 @@ impl ClientSession {
             push: id,
             topic: pending.topic.clone(),
             event: pending.push.event().clone(),
+            started: pending.started,
             was_sent: pending.was_sent,
             times_out_at: self.timers.at(Timer::Push(id)),
         }

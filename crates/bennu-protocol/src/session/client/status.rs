@@ -115,6 +115,8 @@ pub struct PushSnapshot {
     pub topic: Topic,
     /// Its event.
     pub event: Event,
+    /// When it was asked for.
+    pub started: Duration,
     /// Whether the transport has taken it.
     pub was_sent: bool,
     /// When it ends by itself.
