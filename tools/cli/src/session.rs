@@ -8,13 +8,12 @@ use anyhow::Context as _;
 use bennu_client::transport::OpenError;
 use bennu_client::{Channel, JoinError, PushError, Socket, SocketConfig, SocketStatus};
 use bennu_protocol::Payload;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::exit::{Exit, failure};
 use crate::print;
 use crate::server::{Access, Server};
 use crate::signals::Signals;
-use crate::span;
 
 /// How long the server may take to let go of channels and to close, when nobody waits for its answer any more.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -122,21 +121,24 @@ impl Session {
         say(format!("connected to {shown}"));
         async move {
             let mut statuses = socket.statuses();
-            let mut was_connected = true;
+            // What was said last: each attempt fails as the one before it did.
+            let mut trouble = None;
             while let Some(status) = statuses.next().await {
                 match status {
-                    SocketStatus::Connected if !was_connected => say("connected again".to_owned()),
-                    SocketStatus::Reconnecting { at, .. } => {
-                        let wait = span::describe_finely(at.saturating_duration_since(Instant::now()));
-                        say(format!("{}; trying again in {wait}", broken(&socket)));
-                    }
-                    SocketStatus::Disconnected if was_connected => {
-                        say(format!("{}; that was the end", broken(&socket)))
+                    SocketStatus::Connected if trouble.take().is_some() => say("connected again".to_owned()),
+                    SocketStatus::Reconnecting { .. } | SocketStatus::Disconnected => {
+                        let now = broken(&socket);
+                        if trouble.as_ref() != Some(&now) {
+                            let goes_on = matches!(status, SocketStatus::Reconnecting { .. });
+                            say(format!(
+                                "{now}; {}",
+                                if goes_on { "trying again" } else { "that was the end" }
+                            ));
+                            trouble = Some(now);
+                        }
                     }
                     _ => {}
                 }
-                was_connected = matches!(status, SocketStatus::Connected | SocketStatus::Connecting { .. } if was_connected)
-                    || status.is_connected();
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Where lines come from, an editor or a pipe, and where what is shown goes meanwhile.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustyline::completion::Completer;
@@ -19,6 +19,7 @@ use rustyline::{Editor, ExternalPrinter, Helper};
 use tokio::sync::mpsc;
 
 use super::command::{Command, WORDS};
+use super::terminal::Terminal;
 use crate::session;
 
 const PROMPT: &str = "> ";
@@ -37,6 +38,7 @@ pub(super) struct Lines {
     ask: std_mpsc::Sender<()>,
     lines: mpsc::Receiver<Input>,
     topics: Topics,
+    _terminal: Option<Terminal>,
 }
 
 /// What can be completed after a command that takes a topic.
@@ -50,8 +52,9 @@ impl Lines {
         let topics = Topics::default();
         if !io::stdin().is_terminal() {
             thread::spawn(move || read_pipe(&asked, &answer));
-            return Ok((Lines { ask, lines, topics }, Output::Pipe));
+            return Ok((Lines { ask, lines, topics, _terminal: None }, Output::Pipe));
         }
+        let terminal = Some(Terminal::remember());
         let mut editor = Editor::<Words, FileHistory>::new().context("the terminal cannot be used")?;
         editor.set_helper(Some(Words(Arc::clone(&topics))));
         if let Some(path) = &history {
@@ -59,8 +62,9 @@ impl Lines {
             let _ = editor.load_history(path);
         }
         let printer = editor.create_external_printer().context("the terminal cannot be used")?;
+        let output = print_above(printer);
         thread::spawn(move || edit(editor, history, &asked, &answer));
-        Ok((Lines { ask, lines, topics }, Output::Terminal(RefCell::new(Box::new(printer)))))
+        Ok((Lines { ask, lines, topics, _terminal: terminal }, Output::Terminal(output)))
     }
 
     /// The next line.
@@ -165,11 +169,31 @@ impl Validator for Words {}
 
 /// Where things are shown: at a terminal above the line that is being edited.
 pub(super) enum Output {
-    Terminal(RefCell<Box<dyn ExternalPrinter>>),
+    Terminal(std_mpsc::Sender<Shown>),
     Pipe,
 }
 
+/// What goes to the thread that prints.
+pub(super) enum Shown {
+    Text(String),
+    /// Answered when all before it is printed.
+    Mark(std_mpsc::Sender<()>),
+}
+
+/// So long the last words may take.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 impl Output {
+    /// Waits until all is printed, when no further line is edited.
+    pub(super) fn flush(&self) {
+        if let Output::Terminal(printer) = self {
+            let (done, printed) = std_mpsc::channel();
+            // As in `above`; and what the editor has kept for its next line is lost with it.
+            let _ = printer.send(Shown::Mark(done));
+            let _ = printed.recv_timeout(LAST_WORDS);
+        }
+    }
+
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Output::Terminal(_))
     }
@@ -209,13 +233,30 @@ impl Output {
     }
 }
 
-fn above(printer: &RefCell<Box<dyn ExternalPrinter>>, text: &str) {
+/// Prints in a thread of its own: between two lines, the printer may wait until the next one is edited, and nobody must wait with it.
+/// What waits is not bounded, as it is no more than somebody reads.
+fn print_above(mut printer: impl ExternalPrinter + Send + 'static) -> std_mpsc::Sender<Shown> {
+    let (sender, shown) = std_mpsc::channel();
+    thread::spawn(move || {
+        for it in shown {
+            match it {
+                // If the terminal is gone, the next line says so.
+                Shown::Text(text) => drop(printer.print(text)),
+                // Who waited may have given up.
+                Shown::Mark(done) => drop(done.send(())),
+            }
+        }
+    });
+    sender
+}
+
+fn above(printer: &std_mpsc::Sender<Shown>, text: &str) {
     let text = match anstream::stdout().current_choice() {
         anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
         _ => text.to_owned(),
     };
     // The terminal is gone; the next line says so.
-    let _ = printer.borrow_mut().print(format!("{text}\n"));
+    let _ = printer.send(Shown::Text(format!("{text}\n")));
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod command;
 mod input;
+mod terminal;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -105,6 +106,7 @@ impl Talk<'_> {
                 Err(what) => self.complain(&failure(Exit::Usage, what)),
             }
         }
+        self.output.flush();
         // At a terminal people have seen what failed.
         Ok(self.failed.get().filter(|_| !self.output.is_terminal()).unwrap_or(Exit::Done))
     }

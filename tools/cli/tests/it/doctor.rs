@@ -128,7 +128,7 @@ fn a_url_that_is_none_is_a_wrong_command_line() {
 }
 
 /// A certificate for 127.0.0.1 that is valid until the first day of a year, as a server's settings and as PEM.
-fn certificate(until_year: i32) -> (ServerConfig, String) {
+pub(crate) fn certificate(until_year: i32) -> (ServerConfig, String) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
     params.not_after = date_time_ymd(until_year, 1, 1);

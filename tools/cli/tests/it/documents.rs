@@ -1,7 +1,7 @@
 //! Completions, man pages, and what all commands have in common.
 
 use std::io::Read as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::program::{bennu, command};
 
@@ -47,6 +47,17 @@ fn completions_are_there_for_every_shell() {
         }
     }
     bennu(&["completions", "dos"]).failed(2);
+}
+
+#[test]
+fn bash_can_read_its_completions() {
+    let script = bennu(&["completions", "bash"]).ok();
+    let completed = Command::new("bash")
+        .args(["-c", r#"eval "$1"; COMP_WORDS=(bennu pre); COMP_CWORD=1; _bennu bennu pre bennu; echo "${COMPREPLY[@]}""#])
+        .args(["bash", &script])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&completed.stdout), "presence\n", "{completed:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! `bennu repl`, with lines from a pipe.
+//! `bennu repl`, with lines from a pipe and at a terminal.
 
-use crate::program::{Run, command, run};
+use std::process::Command;
+
+use crate::program::{Run, Running, command, run};
 use crate::server::Server;
 
 fn repl(server: &Server, lines: &[&str]) -> Run {
@@ -71,4 +73,24 @@ fn help_names_all_commands() {
     for word in ["join", "leave", "push", "send", "presence", "topics", "ping", "wait", "help", "quit"] {
         assert!(said.lines().any(|line| line.starts_with(word)), "{word}: {said}");
     }
+}
+
+/// `script` gives it a terminal.
+#[test]
+fn at_a_terminal_topics_are_completed_and_events_shown_above_the_line() {
+    let server = Server::start();
+    let program = format!("{} repl {}", env!("CARGO_BIN_EXE_bennu"), server.url());
+    let mut repl = Running::start(Command::new("script").args(["-qec", &program, "/dev/null"]));
+    repl.stdout.with("Ctrl-D ends");
+    repl.says("join room:1");
+    repl.stdout.with("joined room:1");
+    // The tab key completes both words.
+    repl.says("pus\tro\techo {\"a\":1}");
+    repl.stdout.with("ok: {\"a\":1}");
+    server.endpoint.broadcast("room:1", "shout", serde_json::json!({"n": 7})).unwrap();
+    repl.stdout.with("{\"n\":7}");
+    repl.says("push room:1 fail");
+    repl.stdout.with("nope");
+    repl.says("quit");
+    assert_eq!(repl.code(), 0, "people have seen what failed");
 }

@@ -5,7 +5,8 @@ use std::fs;
 use bennu_testkit::ScriptedServer;
 use serde_json::{Value, json};
 
-use crate::program::{Running, bennu, command};
+use crate::doctor::certificate;
+use crate::program::{Running, bennu, command, run};
 use crate::server::{Server, Way};
 
 fn tail(arguments: &[&str]) -> Running {
@@ -86,7 +87,7 @@ fn a_lost_connection_is_said_and_made_again() {
     let way = Way::to(server.address);
     let tail = joined(&[&way.url(), "-e", "shout"], &["room:1"]);
     way.cut();
-    tail.stderr.with("connection lost; trying again in");
+    tail.stderr.with("connection lost; trying again");
     tail.stderr.with("no connection: ");
     way.mend();
     tail.stderr.with("room:1: joined again");
@@ -119,6 +120,19 @@ fn no_connection_says_why() {
     bennu(&["tail", "example.com", "room:1"]).failed(2);
     bennu(&["tail", &server.url(), "room:1", "--params", "[1]"]).failed(2);
     bennu(&["tail", &server.url()]).failed(2);
+}
+
+#[test]
+fn over_tls_it_trusts_what_the_system_trusts() {
+    let (config, pem) = certificate(2300);
+    let server = Server::secure(config);
+    let url = format!("wss://{}/socket", server.address);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), pem).unwrap();
+    let arguments = ["tail", &url, "room:1", "-n", "1"];
+    let said = run(command(&arguments).env("SSL_CERT_FILE", file.path()), "").ok();
+    assert!(said.starts_with("room:1  presence_state  "), "{said}");
+    assert!(bennu(&arguments).failed(3).contains("certificate"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
