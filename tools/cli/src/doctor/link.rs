@@ -1,5 +1,6 @@
 //! A WebSocket to the target.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -121,7 +122,9 @@ impl Link {
             payload: Payload::empty(),
         };
         let frame = self.serializer.encode_message(&message)?;
-        self.write(Opcode::Text, &frame.payload()).await?;
+        let bytes = encode_masked(Opcode::Text, &frame.payload(), random()?);
+        // Where the connection has ended, whoever reads next hears of it.
+        let _ = self.send(&bytes).await;
         Ok(self.references)
     }
 
@@ -163,7 +166,8 @@ impl Link {
                         .context("the server sends what is no message of Phoenix")?;
                     return Ok(Received::Message(message));
                 }
-                Some(Item::Ping(payload)) => self.write(Opcode::Pong, &payload).await?,
+                // As in `heartbeat`.
+                Some(Item::Ping(payload)) => drop(self.write(Opcode::Pong, &payload).await),
                 Some(Item::Close(frame)) => return Ok(Received::Closed(frame.map(|frame| frame.code))),
                 Some(Item::Binary(_) | Item::Pong(_)) => {}
                 None => {
@@ -176,8 +180,12 @@ impl Link {
     }
 
     async fn write(&mut self, opcode: Opcode, payload: &[u8]) -> anyhow::Result<()> {
-        self.stream.write_all(&encode_masked(opcode, payload, random()?)).await?;
-        Ok(self.stream.flush().await?)
+        Ok(self.send(&encode_masked(opcode, payload, random()?)).await?)
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
     }
 
     /// Says goodbye; that the server hears it is not waited for.

@@ -328,6 +328,21 @@ fn a_server_that_answers_no_heartbeat() {
 }
 
 #[test]
+fn a_proxy_that_opens_and_closes_at_once() {
+    let server = Broken::start(|asked| {
+        if !asked.wants_upgrade() {
+            return asked.answer("404 Not Found", "", "");
+        }
+        if asked.head.contains("vsn=99") {
+            return asked.answer("403 Forbidden", "", "");
+        }
+        drop(asked.upgrade(""));
+    });
+    let complaint = fails_alone(&examine(&server.url(), &[]), "heartbeat");
+    assert!(complaint.contains("the connection is closed, without a word"), "{complaint}");
+}
+
+#[test]
 fn a_server_that_speaks_something_else_on_its_websocket() {
     let server = Broken::start(|asked| {
         if !asked.wants_upgrade() {
