@@ -197,7 +197,7 @@ impl Task {
         let Some(mut handler) = self.init(&first) else { return };
         while let Some(message) = self.recv().await {
             let Some(guard) = self.guard.upgrade() else { return };
-            let channel = Channel::new(Arc::clone(&self.core), guard);
+            let channel = Channel::new(Arc::clone(&self.core), guard, None);
             if handler.handle(message, &channel).await == Handled::Stop {
                 channel.stop();
                 return;

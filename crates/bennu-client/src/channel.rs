@@ -29,6 +29,8 @@ use crate::status::{ChannelStatus, Statuses};
 pub struct Channel {
     core: Arc<Core>,
     guard: Arc<Guard>,
+    /// Of all but those that the socket itself holds: they keep it alive.
+    _handle: Option<Arc<Handle>>,
 }
 
 /// What the driver needs of a channel.
@@ -48,17 +50,18 @@ pub(crate) struct Core {
 /// How the joins of a channel went.
 #[derive(Default)]
 struct JoinState {
-    /// What the server said to the last one that it let in, as long as that holds.
-    response: Option<Payload>,
-    waiters: Vec<oneshot::Sender<Result<Payload, JoinError>>>,
+    /// What the server said to the attempt that it let in last, as long as that holds.
+    response: Option<(u32, Payload)>,
+    /// How the last attempt failed that did.
+    failure: Option<(u32, JoinError)>,
+    /// Who waits for which attempt, or a later one.
+    waiters: Vec<(u32, oneshot::Sender<Result<Payload, JoinError>>)>,
 }
 
 /// Its drop leaves the channel.
 pub(crate) struct Guard {
     pub(crate) shared: Arc<Shared>,
     id: ChannelId,
-    /// Of channels that the application asked for: they keep the socket alive.
-    _handle: Option<Arc<Handle>>,
 }
 
 impl Core {
@@ -96,11 +99,12 @@ impl Core {
         self.presences.track(state, diff, |is_wanted| self.mailbox().take_where(is_wanted))
     }
 
-    pub(crate) fn joined(&self, response: &Payload) {
+    pub(crate) fn joined(&self, attempt: u32, response: &Payload) {
         let waiters = {
             let mut join = self.join.lock();
-            join.response = Some(response.clone());
-            std::mem::take(&mut join.waiters)
+            join.response = Some((attempt, response.clone()));
+            join.failure = None;
+            join.take_waiters(attempt)
         };
         for waiter in waiters {
             // Who asked need not wait any more.
@@ -108,17 +112,22 @@ impl Core {
         }
     }
 
-    pub(crate) fn join_failed(&self, error: &JoinError) {
-        let waiters = std::mem::take(&mut self.join.lock().waiters);
+    pub(crate) fn join_failed(&self, attempt: u32, error: &JoinError) {
+        let waiters = {
+            let mut join = self.join.lock();
+            join.failure = Some((attempt, error.clone()));
+            join.take_waiters(attempt)
+        };
         for waiter in waiters {
             // Who asked need not wait any more.
             let _ = waiter.send(Err(error.clone()));
         }
     }
 
-    /// The server does not know it any more.
-    pub(crate) fn errored(&self) {
-        self.join.lock().response = None;
+    /// The server does not know this attempt any more.
+    pub(crate) fn errored(&self, attempt: u32) {
+        let mut join = self.join.lock();
+        join.response.take_if(|(joined, _)| *joined <= attempt);
     }
 
     pub(crate) fn tell_status(&self, status: ChannelStatus) {
@@ -136,7 +145,11 @@ impl Core {
     }
 
     pub(crate) fn end(&self, end: ChannelEnd) {
-        self.errored();
+        self.errored(u32::MAX);
+        self.tell_status(match end {
+            ChannelEnd::Panicked => ChannelStatus::Failed,
+            _ => ChannelStatus::Left,
+        });
         self.end.send_if_modified(|told| {
             let is_first = told.is_none();
             told.get_or_insert_with(|| end.clone());
@@ -146,13 +159,8 @@ impl Core {
         if let Some(inbox) = &self.inbox {
             inbox.mailbox.end(end.clone());
         }
-        let status = match end {
-            ChannelEnd::Panicked => ChannelStatus::Failed,
-            _ => ChannelStatus::Left,
-        };
-        self.join_failed(&JoinError::Ended(end));
-        self.tell_status(status);
-        self.hooks.clear();
+        self.join_failed(u32::MAX, &JoinError::Ended(end));
+        self.hooks.close();
         self.presences.end();
     }
 
@@ -174,16 +182,15 @@ impl Core {
         }
     }
 
-    /// The outcome of the join that is under way, or the response of the one that holds.
-    pub(crate) fn await_join(&self) -> oneshot::Receiver<Result<Payload, JoinError>> {
+    /// The outcome of this attempt, or of a later one.
+    pub(crate) fn await_join(&self, attempt: u32) -> oneshot::Receiver<Result<Payload, JoinError>> {
         let (sender, receiver) = oneshot::channel();
         let mut join = self.join.lock();
-        let ended = self.end.borrow().clone();
-        let known = match (ended, &join.response) {
-            (Some(end), _) => Err(JoinError::Ended(end)),
-            (None, Some(response)) => Ok(response.clone()),
-            (None, None) => {
-                join.waiters.push(sender);
+        let known = match (&join.response, &join.failure) {
+            (Some((joined, response)), _) if *joined >= attempt => Ok(response.clone()),
+            (_, Some((failed, error))) if *failed >= attempt => Err(error.clone()),
+            _ => {
+                join.waiters.push((attempt, sender));
                 return receiver;
             }
         };
@@ -194,9 +201,19 @@ impl Core {
     }
 }
 
+impl JoinState {
+    /// Those who wait for this attempt or an earlier one.
+    fn take_waiters(&mut self, attempt: u32) -> Vec<oneshot::Sender<Result<Payload, JoinError>>> {
+        // Who does not wait any more is let go of as well.
+        self.waiters.retain(|(_, waiter)| !waiter.is_closed());
+        let due = self.waiters.extract_if(.., |(wanted, _)| *wanted <= attempt);
+        due.map(|(_, waiter)| waiter).collect()
+    }
+}
+
 impl Guard {
-    pub(crate) fn new(shared: Arc<Shared>, id: ChannelId, handle: Option<Arc<Handle>>) -> Self {
-        Guard { shared, id, _handle: handle }
+    pub(crate) fn new(shared: Arc<Shared>, id: ChannelId) -> Self {
+        Guard { shared, id }
     }
 }
 
@@ -207,8 +224,8 @@ impl Drop for Guard {
 }
 
 impl Channel {
-    pub(crate) fn new(core: Arc<Core>, guard: Arc<Guard>) -> Self {
-        Channel { core, guard }
+    pub(crate) fn new(core: Arc<Core>, guard: Arc<Guard>, handle: Option<Arc<Handle>>) -> Self {
+        Channel { core, guard, _handle: handle }
     }
 
     /// Its topic.
@@ -220,8 +237,8 @@ impl Channel {
     /// Where it stands.
     #[must_use]
     pub fn status(&self) -> ChannelStatus {
-        if self.core.status() == ChannelStatus::Failed {
-            return ChannelStatus::Failed;
+        if self.core.end_reason().is_some() {
+            return self.core.status();
         }
         let status = self.shared().lock().session.channel_status(self.core.id);
         ChannelStatus::new(status, self.shared().epoch)
@@ -237,6 +254,9 @@ impl Channel {
     /// All that is known of it at this moment; none once it has ended.
     #[must_use]
     pub fn state(&self) -> Option<ChannelState> {
+        if self.core.end_reason().is_some() {
+            return None;
+        }
         let snapshot = self.snapshot()?;
         Some(ChannelState::new(snapshot, self.core.hooks.events(), self.shared().epoch))
     }
@@ -247,7 +267,8 @@ impl Channel {
     ///
     /// [`JoinError`] as soon as an attempt fails; the next one comes by itself, and can be waited for in the same way.
     pub async fn joined(&self) -> Result<Payload, JoinError> {
-        let outcome = self.core.await_join().await;
+        let attempt = self.shared().lock().session.join_attempt(self.core.id);
+        let outcome = self.core.await_join(attempt.unwrap_or(u32::MAX)).await;
         outcome.unwrap_or(Err(JoinError::Ended(ChannelEnd::Left)))
     }
 
@@ -313,13 +334,12 @@ impl Channel {
     ///
     /// A hook that holds a clone of this channel keeps it joined until [`off`](Self::off).
     pub fn on(&self, event: impl Into<String>, hook: impl Hook) {
-        let replaced = self.core.hooks.set(event.into(), Arc::new(hook));
-        drop(replaced);
+        drop(self.core.hooks.set(event.into(), Arc::new(hook)));
     }
 
     /// Takes the hook of an event off; whether it had one.
     pub fn off(&self, event: &str) -> bool {
-        self.core.hooks.remove(event).is_some()
+        self.core.hooks.remove(event)
     }
 
     /// Leaves the channel, which is closed at once, whatever clones there are; waits until the server has let go.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bennu_protocol::client::{Backoff, ClientConfig, ReconnectRule, SendBuffer, Transport};
@@ -85,7 +86,7 @@ impl SocketConfig {
             default_channel_params: Provider::value(Payload::empty()),
             topic_channels: BTreeMap::new(),
             default_channel: None,
-            connection_revision: 0,
+            connection_revision: next_revision(),
         }
     }
 
@@ -167,7 +168,8 @@ impl SocketConfig {
         self
     }
 
-    /// How long after opening, and after each answer, the next heartbeat is sent, and how long its answer is waited for; 30 s by default.
+    /// How long after opening, and after each answer, the next heartbeat is sent, and how long its answer is waited for; 30 s by default. Zero sends
+    /// none.
     #[must_use]
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = interval;
@@ -313,7 +315,7 @@ impl SocketConfig {
     }
 
     fn reconnecting(mut self) -> Self {
-        self.connection_revision += 1;
+        self.connection_revision = next_revision();
         self
     }
 
@@ -344,6 +346,12 @@ impl SocketConfig {
             .send_buffer(self.send_buffer)
             .seed(seed)
     }
+}
+
+/// Tells settings for different connections apart, however they were made.
+fn next_revision() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Shows no params, headers or tokens.

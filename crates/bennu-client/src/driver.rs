@@ -1,6 +1,6 @@
 //! What drives a socket: hands the session what its transport, its clock and its providers have, and does what it asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bennu_protocol::client::{
-    ChannelId, ClientEvent, Connection, ConnectionEnd, ConnectionEvent, JoinFailure, OpenError, OpenRequest,
+    ChannelId, ClientEvent, Connection, ConnectionEnd, ConnectionEvent, OpenError, OpenRequest, PushOutcome,
     SendJoinError, SocketStatus as SessionStatus,
 };
-use bennu_protocol::{Event, Frame, Payload, Topic};
+use bennu_protocol::{DecodeError, Event, Payload, Topic};
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{AbortHandle, Abortable, FuturesUnordered};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
@@ -37,8 +37,9 @@ const FRAMES: usize = 32;
 pub struct Driver {
     shared: Arc<Shared>,
     link: Link,
-    /// Params that are being fetched for a join.
-    params: FuturesUnordered<Pin<Box<dyn Future<Output = Fetched> + Send>>>,
+    /// Params that are being fetched for a join, one at a time for each channel.
+    params: FuturesUnordered<Abortable<Pin<Box<dyn Future<Output = Fetched> + Send>>>>,
+    fetches: HashMap<ChannelId, AbortHandle>,
     /// Channels that nobody but the settings asked for.
     kept: BTreeMap<String, Channel>,
     observer: Observer,
@@ -47,16 +48,26 @@ pub struct Driver {
     /// When the session wants to be woken, if ever.
     timer: Option<(Duration, Pin<Box<Sleep>>)>,
     end: Option<SocketEnd>,
+    is_polled: bool,
+    /// Whether the connection has opened that was made last.
+    was_open: bool,
+    /// Messages on this connection that could not be read.
+    unreadable: u64,
 }
 
 enum Link {
     None,
     Opening(Opening),
-    Open {
-        connection: Box<dyn Connection>,
-        /// Code and reason, once it is to close behind what is to be sent.
-        close: Option<(u16, String)>,
-    },
+    Open { connection: Box<dyn Connection>, close: Close },
+}
+
+/// How far a connection is with closing from this side.
+enum Close {
+    Not,
+    /// With this code and reason, behind what is to be sent.
+    Due(u16, String),
+    /// What is not sent now waits for the next connection.
+    Passed,
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Connection>, OpenError>> + Send>>;
@@ -73,16 +84,27 @@ impl Driver {
             shared,
             link: Link::None,
             params: FuturesUnordered::new(),
+            fetches: HashMap::new(),
             kept: BTreeMap::new(),
             tasks: JoinSet::new(),
             timer: None,
             end: None,
+            is_polled: false,
+            was_open: false,
+            unreadable: 0,
         }
     }
 
     /// Drives the socket until it ends, and says how. It runs within a tokio runtime, whose clock it uses.
     pub async fn run(mut self) -> SocketEnd {
-        let end = poll_fn(|cx| self.poll(cx)).await;
+        let end = poll_fn(|cx| {
+            // Left on by a panic.
+            self.is_polled = true;
+            let polled = self.poll(cx);
+            self.is_polled = false;
+            polled
+        })
+        .await;
         self.end = Some(end);
         end
     }
@@ -152,6 +174,7 @@ impl Driver {
             ClientEvent::Connect { .. } => self.link = Link::Opening(self.open()),
             ClientEvent::Close { code, reason } => self.close(code, reason),
             ClientEvent::Opened => {
+                (self.was_open, self.unreadable) = (true, 0);
                 let mut state = self.shared.lock();
                 state.last_error = None;
                 let wanted = state.config.join_channels.clone();
@@ -161,7 +184,9 @@ impl Driver {
             ClientEvent::Closed(end) => {
                 // It is not to be taken for the next one.
                 self.link = Link::None;
-                self.shared.lock().last_close = Some(end);
+                if std::mem::take(&mut self.was_open) {
+                    self.shared.lock().last_close = Some(end);
+                }
             }
             ClientEvent::SocketStatus { new, .. } => self.shared.tell_status(new),
             ClientEvent::JoinsUnanswered(silence) => {
@@ -172,9 +197,12 @@ impl Driver {
             }
             ClientEvent::PushEnded { push, outcome, .. } => {
                 let waiter = self.shared.lock().pushes.remove(&push);
-                if let Some(waiter) = waiter {
-                    // Who pushed need not wait any more.
-                    let _ = waiter.send(outcome);
+                let unheard = match waiter {
+                    Some(waiter) => waiter.send(outcome).err(),
+                    None => Some(outcome),
+                };
+                if let Some(outcome) = unheard {
+                    self.shared.tell_unheard(&outcome);
                 }
             }
             _ => {}
@@ -184,16 +212,17 @@ impl Driver {
     fn dispatch_channel(&mut self, event: ClientEvent, core: &Arc<Core>) {
         match event {
             ClientEvent::JoinDue { channel, .. } => self.fetch_params(channel),
-            ClientEvent::Joined { response, .. } => core.joined(&response),
-            ClientEvent::JoinFailed { failure, .. } => core.join_failed(&match failure {
-                JoinFailure::Refused { status, response } => JoinError::refused(status, response),
-                _ => JoinError::TimedOut,
-            }),
-            ClientEvent::ChannelErrored { fault, .. } => {
-                tracing::debug!(topic = %core.topic, ?fault, "a channel failed");
-                core.errored();
+            ClientEvent::Joined { attempt, response, .. } => core.joined(attempt, &response),
+            ClientEvent::JoinFailed { channel, attempt, failure } => {
+                self.stop_fetch(channel);
+                core.join_failed(attempt, &JoinError::new(failure));
             }
-            ClientEvent::ChannelClosed { reason, .. } => {
+            ClientEvent::ChannelErrored { attempt, fault, .. } => {
+                tracing::debug!(topic = %core.topic, ?fault, "a channel failed");
+                core.errored(attempt);
+            }
+            ClientEvent::ChannelClosed { channel, reason } => {
+                self.stop_fetch(channel);
                 let is_kept = self.kept.get(core.topic.as_str()).is_some_and(|it| it.core().id == core.id);
                 let kept = is_kept.then(|| self.kept.remove(core.topic.as_str()));
                 let entry = self.shared.lock().channels.remove(&core.id);
@@ -223,10 +252,14 @@ impl Driver {
 
     fn close(&mut self, code: u16, reason: String) {
         match &mut self.link {
-            Link::Open { close, .. } => *close = Some((code, reason)),
+            Link::Open { close, .. } => *close = Close::Due(code, reason),
             Link::Opening(_) | Link::None => {
                 self.link = Link::None;
-                self.shared.lock().session.handle_close(ConnectionEnd::lost(), self.shared.now());
+                let mut state = self.shared.lock();
+                // Somebody may have asked for another connection meanwhile.
+                if state.session.status() == SessionStatus::Closing {
+                    state.session.handle_close(ConnectionEnd::lost(), self.shared.now());
+                }
             }
         }
     }
@@ -245,11 +278,12 @@ impl Driver {
                 timeout: None,
                 kind: Kind::Only,
                 channel_type: None,
+                hooks: Vec::new(),
             };
             let joined = join::start(&self.shared, None, &wanted);
             // Only one that is wanted already, or an end, can be in the way.
-            if let Ok(channel) = joined {
-                self.kept.insert(topic.clone(), channel);
+            if let Ok(started) = joined {
+                self.kept.insert(topic.clone(), started.channel);
             }
         }
     }
@@ -259,10 +293,24 @@ impl Driver {
         let Some(params) = params else { return };
         match params.fixed() {
             Some(fixed) => self.send_join(Fetched { channel, params: Ok(fixed.clone()) }),
-            None => self.params.push(Box::pin(async move {
-                let params = params.get().await;
-                Fetched { channel, params }
-            })),
+            None => {
+                let (handle, registration) = AbortHandle::new_pair();
+                if let Some(older) = self.fetches.insert(channel, handle) {
+                    older.abort();
+                }
+                let fetch: Pin<Box<dyn Future<Output = Fetched> + Send>> = Box::pin(async move {
+                    let params = params.get().await;
+                    Fetched { channel, params }
+                });
+                self.params.push(Abortable::new(fetch, registration));
+            }
+        }
+    }
+
+    /// What would come of it is not wanted any more.
+    fn stop_fetch(&mut self, channel: ChannelId) {
+        if let Some(fetch) = self.fetches.remove(&channel) {
+            fetch.abort();
         }
     }
 
@@ -270,29 +318,31 @@ impl Driver {
         let mut is_busy = false;
         while let Poll::Ready(Some(fetched)) = self.params.poll_next_unpin(cx) {
             is_busy = true;
-            self.send_join(fetched);
+            if let Ok(fetched) = fetched {
+                self.fetches.remove(&fetched.channel);
+                self.send_join(fetched);
+            }
         }
         is_busy
     }
 
-    /// Answers a join that is due. Without params its time runs out, and the next attempt asks for them again; who waits is told at once.
+    /// Answers a join that is due. Without params this attempt has failed, and the next one asks for them again.
     fn send_join(&self, Fetched { channel, params }: Fetched) {
-        let error = match params {
-            Ok(params) => {
-                let sent = self.shared.lock().session.send_join(channel, params.clone(), self.shared.now());
-                match sent {
-                    Ok(()) => return self.tell_inbox(channel, params),
-                    Err(SendJoinError::NotDue) => return,
-                    Err(error) => error.to_string(),
+        let mut state = self.shared.lock();
+        let now = self.shared.now();
+        let reason = match params {
+            Ok(params) => match state.session.send_join(channel, params.clone(), now) {
+                Ok(()) => {
+                    drop(state);
+                    return self.tell_inbox(channel, params);
                 }
-            }
+                Err(SendJoinError::NotDue) => return,
+                Err(error) => error.to_string(),
+            },
             Err(error) => error.to_string(),
         };
-        let core = self.shared.lock().channels.get(&channel).map(|entry| Arc::clone(&entry.core));
-        if let Some(core) = core {
-            tracing::warn!(topic = %core.topic, error, "a channel has no params to join with");
-            core.join_failed(&JoinError::Params(error));
-        }
+        tracing::warn!(socket = %self.shared.id, reason, "a channel has no params to join with");
+        state.session.refuse_join(channel, reason, now);
     }
 
     /// The channel's type, if it has one, begins with these params.
@@ -318,7 +368,7 @@ impl Driver {
         let now = self.shared.now();
         match opened {
             Ok(connection) => {
-                self.link = Link::Open { connection, close: None };
+                self.link = Link::Open { connection, close: Close::Not };
                 self.shared.lock().session.handle_open(now);
             }
             Err(error) => {
@@ -340,6 +390,9 @@ impl Driver {
     /// Hands over frames as long as the transport takes them.
     fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Open { connection, close } = &mut self.link else { return false };
+        if matches!(close, Close::Passed) {
+            return false;
+        }
         let mut is_busy = false;
         loop {
             if connection.poll_ready(cx).is_pending() {
@@ -350,8 +403,9 @@ impl Driver {
             connection.send(frame);
             is_busy = true;
         }
-        if let Some((code, reason)) = close.take() {
-            connection.close(code, &reason);
+        if let Close::Due(code, reason) = close {
+            connection.close(*code, reason);
+            *close = Close::Passed;
             is_busy = true;
         }
         is_busy
@@ -366,7 +420,11 @@ impl Driver {
             match event {
                 ConnectionEvent::Frame(frame) => {
                     self.observer.received(&frame);
-                    self.shared.handle_frame(frame);
+                    let handled = self.shared.lock().session.handle_frame(frame, self.shared.now());
+                    if let Err(error) = handled {
+                        self.unreadable += 1;
+                        tell_unreadable(&self.shared, &error, self.unreadable);
+                    }
                 }
                 ConnectionEvent::Error(reason) => {
                     self.shared.lock().session.handle_error(reason, self.shared.now());
@@ -407,12 +465,26 @@ impl Driver {
 }
 
 impl Shared {
-    /// A message that cannot be read is passed over: the next one may be fine.
-    fn handle_frame(&self, frame: Frame) {
-        let handled = self.lock().session.handle_frame(frame, self.now());
-        if let Err(error) = handled {
-            tracing::warn!(socket = %self.id, %error, "the server sent what is no message");
+    /// Nobody waits for this push any more: that it was never sent must not go unnoticed.
+    fn tell_unheard(&self, outcome: &PushOutcome) {
+        let was_lost = matches!(
+            outcome,
+            PushOutcome::Dropped
+                | PushOutcome::Closed
+                | PushOutcome::Unsendable(_)
+                | PushOutcome::TimedOut { was_sent: false }
+        );
+        if was_lost {
+            tracing::warn!(socket = %self.id, ?outcome, "a push that nobody waits for was never sent");
         }
+    }
+}
+
+/// A message that cannot be read is passed over: the next one may be fine. The first of a connection is worth a warning.
+fn tell_unreadable(shared: &Shared, error: &DecodeError, count: u64) {
+    match count {
+        1 => tracing::warn!(socket = %shared.id, %error, "the server sent what is no message"),
+        _ => tracing::debug!(socket = %shared.id, %error, count, "the server sent what is no message"),
     }
 }
 
@@ -431,7 +503,7 @@ async fn open(config: SocketConfig) -> Result<Box<dyn Connection>, OpenError> {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.link = Link::None;
-        let end = self.end.unwrap_or(match std::thread::panicking() {
+        let end = self.end.unwrap_or(match self.is_polled {
             true => SocketEnd::Panicked,
             false => SocketEnd::Aborted,
         });

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bennu_protocol::client;
+use bennu_protocol::client::{self, ChannelFault, JoinFailure};
 use bennu_protocol::{EncodeError, Payload, Status};
 use thiserror::Error;
 
@@ -146,6 +146,9 @@ pub enum JoinError {
         /// What it said.
         response: Payload,
     },
+    /// The connection or the server's channel failed before an answer came.
+    #[error("the join was interrupted: {0}")]
+    Interrupted(String),
     /// The params could not be written, or not be had.
     #[error("the params are not to be had: {0}")]
     Params(String),
@@ -158,6 +161,24 @@ pub enum JoinError {
 }
 
 impl JoinError {
+    pub(crate) fn new(failure: JoinFailure) -> Self {
+        match failure {
+            JoinFailure::Refused { status, response } => JoinError::refused(status, response),
+            JoinFailure::NoParams(reason) => JoinError::Params(reason),
+            JoinFailure::Interrupted(fault) => JoinError::Interrupted(
+                match fault {
+                    ChannelFault::Crashed(_) => "the server's channel crashed",
+                    ChannelFault::ConnectionError => "the connection failed",
+                    ChannelFault::HeartbeatTimeout => "a heartbeat was not answered",
+                    ChannelFault::JoinsUnanswered => "the server answers no joins",
+                    _ => "the connection was closed",
+                }
+                .to_owned(),
+            ),
+            _ => JoinError::TimedOut,
+        }
+    }
+
     pub(crate) fn refused(status: Status, response: Payload) -> Self {
         #[derive(serde::Deserialize)]
         struct Reason {

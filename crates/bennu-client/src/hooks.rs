@@ -34,32 +34,45 @@ impl<F: Fn(&Payload) + Send + Sync + 'static> Hook for F {
     }
 }
 
-/// One hook at most for each event.
-#[derive(Default)]
-pub(crate) struct Hooks(Mutex<BTreeMap<String, Arc<dyn Hook>>>);
+/// One hook at most for each event; none is taken once the channel has ended.
+pub(crate) struct Hooks(Mutex<Option<BTreeMap<String, Arc<dyn Hook>>>>);
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Hooks(Mutex::new(Some(BTreeMap::new())))
+    }
+}
 
 impl Hooks {
-    /// Puts a hook in the place of the one that the event has.
+    /// Puts a hook in the place of the one that the event has. What it gives is to be dropped outside of all locks, as it may hold what calls back in.
+    #[must_use]
     pub(crate) fn set(&self, event: String, hook: Arc<dyn Hook>) -> Option<Arc<dyn Hook>> {
-        self.0.lock().insert(event, hook)
+        match &mut *self.0.lock() {
+            Some(hooks) => hooks.insert(event, hook),
+            None => Some(hook),
+        }
     }
 
-    pub(crate) fn remove(&self, event: &str) -> Option<Arc<dyn Hook>> {
-        self.0.lock().remove(event)
+    /// Whether there was one.
+    pub(crate) fn remove(&self, event: &str) -> bool {
+        let removed = self.0.lock().as_mut().and_then(|hooks| hooks.remove(event));
+        removed.is_some()
     }
 
-    pub(crate) fn clear(&self) {
-        let hooks = std::mem::take(&mut *self.0.lock());
+    /// The channel has ended.
+    pub(crate) fn close(&self) {
+        let hooks = self.0.lock().take();
         drop(hooks);
     }
 
     pub(crate) fn events(&self) -> Vec<String> {
-        self.0.lock().keys().cloned().collect()
+        self.0.lock().iter().flatten().map(|(event, _)| event.clone()).collect()
     }
 
     /// Calls the event's hook; false if it has none.
     pub(crate) fn call(&self, event: &str, payload: &Payload) -> bool {
-        let Some(hook) = self.0.lock().get(event).map(Arc::clone) else { return false };
+        let hook = self.0.lock().as_ref().and_then(|hooks| hooks.get(event)).map(Arc::clone);
+        let Some(hook) = hook else { return false };
         if catch_unwind(AssertUnwindSafe(|| hook.handle_in(event, payload))).is_err() {
             tracing::error!(event, "a hook panicked, and was taken off");
             self.remove_this(event, &hook);
@@ -69,12 +82,11 @@ impl Hooks {
 
     /// Not the one that it may have put in its own place.
     fn remove_this(&self, event: &str, hook: &Arc<dyn Hook>) {
-        let mut hooks = self.0.lock();
-        if hooks.get(event).is_some_and(|it| Arc::ptr_eq(it, hook)) {
-            let removed = hooks.remove(event);
-            drop(hooks);
-            drop(removed);
-        }
+        let removed = match &mut *self.0.lock() {
+            Some(hooks) if hooks.get(event).is_some_and(|it| Arc::ptr_eq(it, hook)) => hooks.remove(event),
+            Some(_) | None => None,
+        };
+        drop(removed);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bennu_protocol::client::{ClientEvent, ConnectionEnd, Heartbeat, JoinFailure};
+use bennu_protocol::client::{ClientEvent, ConnectionEnd, Heartbeat};
 use bennu_protocol::{DecodeError, Frame, Payload, Serializer, Topic};
 
 use crate::channel::Core;
@@ -80,12 +80,7 @@ impl Observer {
                 telemetry::channel_join_duration(id, topic, *took);
             }
             ClientEvent::JoinFailed { failure, .. } => {
-                let error = match failure {
-                    JoinFailure::Refused { status, response } => {
-                        JoinError::refused(status.clone(), response.clone())
-                    }
-                    _ => JoinError::TimedOut,
-                };
+                let error = JoinError::new(failure.clone());
                 telemetry::channel_join_error(id, topic, &error.to_string());
             }
             ClientEvent::ChannelStatus { old, new, .. } => {

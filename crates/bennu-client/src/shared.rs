@@ -7,15 +7,16 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bennu_protocol::client::{
-    ChannelId, ClientSession, ConnectionEnd, OpenError, PushId, PushOutcome, SocketStatus as SessionStatus,
+    ChannelId, ClientEvent, ClientSession, ConnectionEnd, OpenError, PushId, PushOutcome,
+    SocketStatus as SessionStatus,
 };
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, ReentrantMutex};
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::behaviour::Task;
-use crate::channel::{Core, Guard};
+use crate::channel::{Channel, Core, Guard};
 use crate::config::SocketConfig;
 use crate::error::{ChannelEnd, SocketEnd, SocketEnded};
 use crate::provider::Provider;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     handle: OnceLock<Weak<Handle>>,
     /// Its name, as long as it lives.
     name: Mutex<Option<Claim<Handle>>>,
+    /// Held by who changes settings, which takes several steps.
+    pub(crate) reconfiguring: ReentrantMutex<()>,
 }
 
 /// The sockets of this process that have a name.
@@ -56,6 +59,12 @@ pub(crate) struct State {
     pub(crate) stop: Option<SocketEnd>,
     ended: Option<SocketEnd>,
     driver: Option<Waker>,
+}
+
+/// How a join goes on: the channel, and the number of the attempt that this is.
+pub(crate) struct Started {
+    pub(crate) channel: Channel,
+    pub(crate) attempt: u32,
 }
 
 /// A channel, as its socket knows it.
@@ -107,6 +116,7 @@ impl Shared {
             end: watch::Sender::new(None),
             handle: OnceLock::new(),
             name: Mutex::new(None),
+            reconfiguring: ReentrantMutex::new(()),
         }
     }
 
@@ -139,9 +149,14 @@ impl Shared {
 
     /// The same, unless the socket has ended.
     pub(crate) fn try_call<R>(&self, ask: impl FnOnce(&mut State, Duration) -> R) -> Result<R, SocketEnded> {
-        self.call(|state, now| match state.ended.or(state.stop) {
-            Some(end) => Err(SocketEnded(end)),
-            None => Ok(ask(state, now)),
+        // What is not called is dropped outside of the lock, with all that it holds.
+        let mut ask = Some(ask);
+        self.call(|state, now| match (state.ended.or(state.stop), ask.take()) {
+            (None, Some(ask)) => Ok(ask(state, now)),
+            (end, unused) => {
+                ask = unused;
+                Err(SocketEnded(end.unwrap_or(SocketEnd::Stopped)))
+            }
         })
     }
 
@@ -154,7 +169,11 @@ impl Shared {
     }
 
     pub(crate) fn status(&self) -> SocketStatus {
-        SocketStatus::new(self.lock().session.status(), self.epoch)
+        let state = self.lock();
+        match state.ended {
+            Some(end) => SocketStatus::Ended(end),
+            None => SocketStatus::new(state.session.status(), self.epoch),
+        }
     }
 
     pub(crate) fn watch_status(&self) -> watch::Receiver<SocketStatus> {
@@ -184,10 +203,14 @@ impl Shared {
             // What was sent is unconfirmed; what was not ends with its channel or its waiter.
             state.session.disconnect(1000, "", now);
             state.session.handle_close(ConnectionEnd::lost(), now);
+            // What waits to be sent once more was sent before.
+            let buffered = state.session.take_buffered(now);
             let outcomes = state.take_outcomes();
             let (channels, pushes) = (std::mem::take(&mut state.channels), std::mem::take(&mut state.pushes));
-            (channels, pushes, outcomes, std::mem::take(&mut state.tasks))
+            (channels, (pushes, buffered), outcomes, std::mem::take(&mut state.tasks))
         };
+        // Before anyone is told of what follows from it.
+        self.end.send_replace(Some(end));
         for (waiter, outcome) in outcomes {
             // Nobody need wait for it.
             let _ = waiter.send(outcome);
@@ -200,8 +223,7 @@ impl Shared {
         drop((pushes, tasks));
         let name = self.name.lock().take();
         drop(name);
-        self.status.send_replace(SocketStatus::Disconnected);
-        self.end.send_replace(Some(end));
+        self.status.send_replace(SocketStatus::Ended(end));
     }
 }
 
@@ -219,11 +241,12 @@ impl State {
         Some((Arc::clone(&entry.core), entry.guard.upgrade()?))
     }
 
-    /// What is left to be told of pushes when nobody drains events any more.
+    /// What is left to be told of pushes when nobody drains events any more. Those that were never sent end with the socket.
     fn take_outcomes(&mut self) -> Vec<(oneshot::Sender<PushOutcome>, PushOutcome)> {
         let mut outcomes = Vec::new();
         while let Some(event) = self.session.poll_event() {
-            if let bennu_protocol::client::ClientEvent::PushEnded { push, outcome, .. } = event
+            if let ClientEvent::PushEnded { push, outcome, .. } = event
+                && outcome != PushOutcome::Dropped
                 && let Some(waiter) = self.pushes.remove(&push)
             {
                 outcomes.push((waiter, outcome));

@@ -102,8 +102,12 @@ impl Socket {
         self.disconnect_with(1000, "");
     }
 
-    /// The same, with a code and a reason for the server.
+    /// The same, with a code and a reason for the server. Codes that no close frame may carry, as 1005 and 1006, are sent as 1000.
     pub fn disconnect_with(&self, code: u16, reason: &str) {
+        let code = match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => code,
+            _ => 1000,
+        };
         self.shared().call(|state, now| state.session.disconnect(code, reason, now));
     }
 
@@ -143,7 +147,7 @@ impl Socket {
     /// Where it stands, and each change of that.
     #[must_use]
     pub fn statuses(&self) -> Statuses<SocketStatus> {
-        Statuses::new(self.shared().watch_status(), |_| false)
+        Statuses::new(self.shared().watch_status(), |status| matches!(status, SocketStatus::Ended(_)))
     }
 
     /// Waits until it is connected.
@@ -153,22 +157,16 @@ impl Socket {
     /// [`JoinError::NotConnected`] when it is not, and does not try.
     pub async fn connected(&self) -> Result<(), JoinError> {
         let mut statuses = self.shared().watch_status();
-        let mut end = self.shared().watch_end();
         loop {
             statuses.mark_unchanged();
             match self.status() {
                 SocketStatus::Connected => return Ok(()),
-                SocketStatus::Disconnected => {
-                    let ended = self.shared().end().map(SocketEnded);
-                    return Err(ended.map_or(JoinError::NotConnected, JoinError::SocketEnded));
-                }
+                SocketStatus::Disconnected => return Err(JoinError::NotConnected),
+                SocketStatus::Ended(end) => return Err(JoinError::SocketEnded(SocketEnded(end))),
                 _ => {}
             }
-            tokio::select! {
-                // The sender lives as long as this handle.
-                _ = statuses.changed() => {}
-                _ = end.changed() => {}
-            }
+            // The sender lives as long as this handle.
+            let _changed = statuses.changed().await;
         }
     }
 
@@ -271,10 +269,11 @@ impl Socket {
     #[must_use]
     pub fn channel(&self, topic: &str) -> Option<Channel> {
         let found = self.shared().lock().channel(topic);
-        found.map(|(core, guard)| Channel::new(core, guard))
+        found.map(|(core, guard)| Channel::new(core, guard, Some(Arc::clone(&self.handle))))
     }
 
-    /// Sends a message as it is, as soon as the socket is connected, whatever channels there are; returns it with the ref that it has on the wire.
+    /// Sends a message as it is, as soon as the socket is connected, whatever channels there are; returns it with the ref that it has on the wire. It
+    /// waits as long as that takes; one that gives way to newer ones in a full buffer is logged as a warning.
     ///
     /// # Errors
     ///
@@ -309,6 +308,7 @@ impl Socket {
         match waiter.await {
             // Any answer is a sign of life.
             Ok(PushOutcome::Reply { .. }) => Ok(shared.now().saturating_sub(started)),
+            Ok(PushOutcome::Closed) => Err(PushError::NotConnected),
             outcome => push::judge(shared, outcome.ok()).map(|_| shared.now().saturating_sub(started)),
         }
     }
@@ -323,6 +323,7 @@ impl Socket {
         &self,
         change: impl FnOnce(SocketConfig) -> SocketConfig,
     ) -> Result<(), ReconfigureError> {
+        let _one_at_a_time = self.shared().reconfiguring.lock();
         let old = self.shared().lock().config.clone();
         let new = change(old.clone());
         if new.name != old.name {
@@ -332,18 +333,17 @@ impl Socket {
         new.endpoint().map_err(|error| ReconfigureError::Url(error.to_string()))?;
         let restarts = new.connection_revision != old.connection_revision;
         let seed = getrandom::u64().unwrap_or_default();
+        let session = new.session(serializer, seed);
+        // Settings are dropped outside of the lock, the old and, if the socket has ended, the new ones: they hold what is the application's.
+        let mut config = new;
         let replaced = self.shared().try_call(|state, now| {
-            state.session.reconfigure(new.session(serializer, seed));
-            if restarts && state.session.status() != bennu_protocol::client::SocketStatus::Closed {
-                state.session.disconnect(1000, "", now);
-                state.session.connect(now);
+            state.session.reconfigure(session);
+            if restarts {
+                state.session.reconnect(now);
             }
-            std::mem::replace(&mut state.config, new)
+            std::mem::swap(&mut state.config, &mut config);
         });
-        // What the old settings hold is dropped outside of the lock.
-        drop(replaced?);
-        drop(old);
-        Ok(())
+        Ok(replaced?)
     }
 
     /// All that is known at this moment.
@@ -365,7 +365,8 @@ impl Socket {
 
     /// Puts a value under a key, for whoever holds this socket; returns what was there.
     pub fn put_state(&self, key: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
-        self.shared().lock().custom.insert(key.into(), value.into())
+        let (key, value) = (key.into(), value.into());
+        self.shared().lock().custom.insert(key, value)
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -10,6 +10,8 @@ use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::error::SocketEnd;
+
 /// Where a socket stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +34,8 @@ pub enum SocketStatus {
         /// When.
         at: Instant,
     },
+    /// It has ended for good.
+    Ended(SocketEnd),
 }
 
 impl SocketStatus {
@@ -62,6 +66,7 @@ impl SocketStatus {
             SocketStatus::Connected => "connected",
             SocketStatus::Disconnecting => "disconnecting",
             SocketStatus::Reconnecting { .. } => "reconnecting",
+            SocketStatus::Ended(_) => "ended",
         }
     }
 }

@@ -90,6 +90,11 @@ impl Backoff {
         let shorter = longest.mul_f64(f64::from(self.jitter) / 100.0 * random.fraction());
         longest.saturating_sub(shorter).max(SHORTEST)
     }
+
+    /// What a wait that somebody else asks for is made longer by, so that not all who were asked return at once.
+    pub(super) fn spread(&self, wait: Duration, random: &mut Random) -> Duration {
+        wait.mul_f64(f64::from(self.jitter) / 100.0 * random.fraction())
+    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): eight bytes of state and three lines, in place of a dependency. It only spreads clients

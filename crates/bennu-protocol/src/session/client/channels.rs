@@ -64,6 +64,8 @@ pub(super) struct Channel {
     pub(super) started: Duration,
     /// Attempts since it was last joined, or since the socket opened.
     pub(super) tries: u32,
+    /// Attempts of its life.
+    attempt: u32,
     timeout: Duration,
     /// The status that was told last.
     told: ChannelStatus,
@@ -117,6 +119,20 @@ impl Channels {
         }
     }
 
+    fn attempt(&self, channel: ChannelId) -> u32 {
+        self.get(channel).map_or(0, |channel| channel.attempt)
+    }
+
+    /// Whether the server has let any of them in.
+    pub(super) fn any_joined(&self) -> bool {
+        self.by_id.values().any(|channel| matches!(channel.state, State::Joined { .. }))
+    }
+
+    /// Whether the server has let all of them in.
+    fn all_joined(&self) -> bool {
+        self.by_id.values().all(|channel| matches!(channel.state, State::Joined { .. }))
+    }
+
     fn ids(&self) -> Vec<ChannelId> {
         self.by_id.keys().copied().collect()
     }
@@ -126,7 +142,8 @@ impl Channels {
         let id = ChannelId(self.last);
         self.by_topic.insert(topic.clone(), id);
         let (state, started, told) = (State::Waiting, Duration::ZERO, ChannelStatus::Closed);
-        self.by_id.insert(id, Channel { topic, state, params: None, started, tries: 0, timeout, told });
+        self.by_id
+            .insert(id, Channel { topic, state, params: None, started, tries: 0, attempt: 0, timeout, told });
         id
     }
 
@@ -213,6 +230,16 @@ impl ClientSession {
         Ok(())
     }
 
+    /// Fails the attempt of a join that is due, as there are no params for it; the next one comes by itself.
+    pub fn refuse_join(&mut self, channel: ChannelId, reason: impl Into<String>, now: Duration) {
+        self.advance(now);
+        let due = self.channels.by_id.get_mut(&channel).filter(|channel| channel.state == State::Due);
+        let Some(due) = due else { return };
+        due.state = State::Errored;
+        self.timers.clear(Timer::Channel(channel));
+        self.join_failed(channel, JoinFailure::NoParams(reason.into()));
+    }
+
     /// Leaves a channel: it is closed at once, and the server is told if it knows of it. Pushes that are under way go first and may still be
     /// answered; those that are held end with [`PushOutcome::Closed`](super::PushOutcome::Closed).
     ///
@@ -233,7 +260,12 @@ impl ClientSession {
         self.forget_join(channel);
         self.unjoin(channel, join_ref);
         self.settle(channel);
-        self.events.push_back(ClientEvent::ChannelErrored { channel, fault: ChannelFault::Rejoined });
+        let attempt = self.channels.attempt(channel);
+        self.events.push_back(ClientEvent::ChannelErrored {
+            channel,
+            attempt,
+            fault: ChannelFault::Rejoined,
+        });
         self.begin_join(channel);
         true
     }
@@ -242,6 +274,14 @@ impl ClientSession {
     #[must_use]
     pub fn channel(&self, topic: &str) -> Option<ChannelId> {
         self.channels.find(topic)
+    }
+
+    /// Which attempt a channel is at, the first being 1: the one that is under way or has it joined; the next one, if the last has failed.
+    #[must_use]
+    pub fn join_attempt(&self, channel: ChannelId) -> Option<u32> {
+        let found = self.channels.get(channel)?;
+        let is_over = found.state == State::Errored;
+        Some(found.attempt.saturating_add(u32::from(is_over)))
     }
 
     /// Where a channel stands.
@@ -343,6 +383,7 @@ impl ClientSession {
     fn begin_join(&mut self, id: ChannelId) {
         let Some(channel) = self.channels.by_id.get_mut(&id) else { return };
         channel.started = self.now;
+        channel.attempt = channel.attempt.saturating_add(1);
         channel.state = State::Waiting;
         let ends_at = self.now.saturating_add(channel.timeout);
         self.timers.set(Timer::Channel(id), ends_at);
@@ -365,7 +406,8 @@ impl ClientSession {
             channel.state = State::Joined { join_ref };
             channel.tries = 0;
             let took = self.now.saturating_sub(channel.started);
-            self.events.push_back(ClientEvent::Joined { channel: id, response, took });
+            let attempt = channel.attempt;
+            self.events.push_back(ClientEvent::Joined { channel: id, attempt, response, took });
             self.tell_status(id);
             self.queue_held(Some(id));
         } else {
@@ -385,7 +427,8 @@ impl ClientSession {
     }
 
     fn join_failed(&mut self, id: ChannelId, failure: JoinFailure) {
-        self.events.push_back(ClientEvent::JoinFailed { channel: id, failure });
+        let attempt = self.channels.attempt(id);
+        self.events.push_back(ClientEvent::JoinFailed { channel: id, attempt, failure });
         self.schedule_rejoin(id);
         self.tell_status(id);
     }
@@ -398,13 +441,23 @@ impl ClientSession {
         self.timers.set(Timer::Channel(id), self.after(delay));
     }
 
+    /// What has a channel joined or joining has failed. An attempt that still waits for a connection has its time.
     fn fail(&mut self, id: ChannelId, fault: ChannelFault) {
+        let Some(channel) = self.channels.get(id) else { return };
+        let (state, attempt) = (channel.state, channel.attempt);
+        if state == State::Waiting {
+            return;
+        }
         self.timers.clear(Timer::Channel(id));
-        let state = self.forget_join(id);
-        if state.is_some_and(|state| state != State::Errored) {
+        self.forget_join(id);
+        if state != State::Errored {
             self.settle(id);
             let crashed = matches!(fault, ChannelFault::Crashed(_));
-            self.events.push_back(ClientEvent::ChannelErrored { channel: id, fault });
+            self.events.push_back(ClientEvent::ChannelErrored { channel: id, attempt, fault: fault.clone() });
+            if !matches!(state, State::Joined { .. }) {
+                let failure = JoinFailure::Interrupted(fault);
+                self.events.push_back(ClientEvent::JoinFailed { channel: id, attempt, failure });
+            }
             if crashed {
                 self.schedule_rejoin(id);
             }
@@ -444,6 +497,10 @@ impl ClientSession {
         let state = self.forget_join(id)?;
         self.timers.clear(Timer::Channel(id));
         let removed = self.channels.remove(id)?;
+        if self.unanswered_since.is_some() && self.channels.all_joined() {
+            // Nobody waits for an answer any more.
+            self.unanswered_since = None;
+        }
         self.close_held(id);
         let (old, new) = (removed.told, ChannelStatus::Leaving);
         self.events.push_back(ClientEvent::ChannelStatus { channel: id, old, new });

@@ -26,6 +26,7 @@ pub struct ClientConfig {
     pub(super) reconnect_backoff: Backoff,
     pub(super) rejoin_backoff: Backoff,
     pub(super) join_deadline: Option<Duration>,
+    pub(super) max_retry_after: Duration,
     pub(super) send_buffer: SendBuffer,
     pub(super) seed: u64,
 }
@@ -52,6 +53,7 @@ impl Default for ClientConfig {
             reconnect_backoff: Backoff::reconnect(),
             rejoin_backoff: Backoff::rejoin(),
             join_deadline: Some(Duration::from_secs(60)),
+            max_retry_after: Duration::from_secs(300),
             send_buffer: SendBuffer::default(),
             seed: 0,
         }
@@ -76,11 +78,11 @@ impl ClientConfig {
     }
 
     /// How long after opening, and after each reply to a heartbeat, the next one is sent, and how long its reply is waited for; 30 s by default.
-    /// `None` sends none, which is for transports that find out by themselves that the server is gone, as long polling.
+    /// `None`, and zero, send none, which is for transports that find out by themselves that the server is gone, as long polling.
     #[doc(alias = "heartbeatIntervalMs")]
     #[must_use]
     pub fn heartbeat_interval(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.heartbeat_interval = interval.into();
+        self.heartbeat_interval = interval.into().filter(|interval| !interval.is_zero());
         self
     }
 
@@ -119,6 +121,13 @@ impl ClientConfig {
     #[must_use]
     pub fn join_deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
         self.join_deadline = deadline.into();
+        self
+    }
+
+    /// How long a server may ask to be left alone at most (`Retry-After`); 5 min by default.
+    #[must_use]
+    pub fn max_retry_after(mut self, wait: Duration) -> Self {
+        self.max_retry_after = wait;
         self
     }
 

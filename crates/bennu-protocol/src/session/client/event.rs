@@ -73,6 +73,8 @@ pub enum ClientEvent {
     Joined {
         /// The channel.
         channel: ChannelId,
+        /// Which of its attempts that was; the first is 1.
+        attempt: u32,
         /// What the server replied.
         response: Payload,
         /// How long that took from when the join was due.
@@ -82,6 +84,8 @@ pub enum ClientEvent {
     JoinFailed {
         /// The channel.
         channel: ChannelId,
+        /// Which of its attempts that was; the first is 1.
+        attempt: u32,
         /// Why.
         failure: JoinFailure,
     },
@@ -89,6 +93,8 @@ pub enum ClientEvent {
     ChannelErrored {
         /// The channel.
         channel: ChannelId,
+        /// Which of its attempts had it joined, or was under way; the first is 1.
+        attempt: u32,
         /// Why.
         fault: ChannelFault,
     },
@@ -178,6 +184,10 @@ pub enum JoinFailure {
     },
     /// No answer came in time, or there was no connection.
     TimedOut,
+    /// What it was sent on failed before an answer came.
+    Interrupted(ChannelFault),
+    /// The caller had no params for it, for this reason.
+    NoParams(String),
 }
 
 /// Why a channel that was wanted is not joined any more.

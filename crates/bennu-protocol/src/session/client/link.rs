@@ -87,6 +87,17 @@ impl ClientSession {
         }
     }
 
+    /// Closes the connection that there is or is being made, and makes another one; without effect where none is wanted.
+    pub fn reconnect(&mut self, now: Duration) {
+        self.advance(now);
+        match &mut self.link {
+            Link::Closed | Link::Closing { then: Then::Stop } => {}
+            Link::Waiting { .. } => self.connect(now),
+            Link::Closing { then } => *then = Then::Connect,
+            Link::Connecting { .. } | Link::Open { .. } => self.close(close::NORMAL, "", Then::Connect),
+        }
+    }
+
     /// Closes the connection, with a code and reason for the server, and makes no other. Channels and what is buffered stay for the next
     /// `connect`; times run on.
     pub fn disconnect(&mut self, code: u16, reason: &str, now: Duration) {
@@ -130,7 +141,8 @@ impl ClientSession {
         self.end_connection(end, then);
     }
 
-    /// The transport reports an error: what is joined or joining has failed. [`handle_close`](Self::handle_close) must follow.
+    /// The transport reports an error: what is joined or joining has failed. [`handle_close`](Self::handle_close) follows; if it does not within
+    /// [`CLOSE_PATIENCE`], the transport is given up.
     pub fn handle_error(&mut self, reason: impl Into<String>, now: Duration) {
         self.advance(now);
         if !matches!(self.link, Link::Connecting { .. }) && !self.link.carries() {
@@ -139,6 +151,9 @@ impl ClientSession {
         let opened_before = self.opened;
         self.events.push_back(ClientEvent::ConnectionError { reason: reason.into(), opened_before });
         self.fail_all(&ChannelFault::ConnectionError);
+        if !matches!(self.link, Link::Closing { .. }) {
+            self.timers.set(Timer::Link, self.after(CLOSE_PATIENCE));
+        }
     }
 
     /// Where the socket stands.
@@ -155,7 +170,9 @@ impl ClientSession {
                 self.begin_connect(attempt);
             }
             Link::Closing { then } => self.end_connection(ConnectionEnd::lost(), then),
-            Link::Closed | Link::Connecting { .. } | Link::Open { .. } => {}
+            // It has reported an error.
+            Link::Connecting { .. } | Link::Open { .. } => self.handle_close(ConnectionEnd::lost(), self.now),
+            Link::Closed => {}
         }
     }
 
@@ -178,7 +195,7 @@ impl ClientSession {
             return;
         };
         let silence = self.now.saturating_sub(since);
-        if self.link.is_open() && silence >= deadline {
+        if self.link.is_open() && silence >= deadline && !self.channels.any_joined() {
             self.events.push_back(ClientEvent::JoinsUnanswered(silence));
             self.fail_all(&ChannelFault::JoinsUnanswered);
             self.give_up("joins unanswered");
@@ -263,12 +280,20 @@ impl ClientSession {
             }
             Then::Reconnect => {
                 let attempt = self.tries.saturating_add(1);
-                let delay = self.config.reconnect_backoff.delay(attempt, &mut self.random);
-                let at = self.after(delay.max(retry_after));
+                let delay = self.reconnect_delay(attempt, retry_after);
+                let at = self.after(delay);
                 self.set_link(Link::Waiting { attempt, at });
                 self.timers.set(Timer::Link, at);
             }
         }
+    }
+
+    /// Not before the server wants it, but within the bound for that, and not all at once then.
+    fn reconnect_delay(&mut self, attempt: u32, retry_after: Duration) -> Duration {
+        let backoff = &self.config.reconnect_backoff;
+        let delay = backoff.delay(attempt, &mut self.random);
+        let asked = retry_after.min(self.config.max_retry_after);
+        delay.max(asked.saturating_add(backoff.spread(asked, &mut self.random)))
     }
 
     /// Goes over to another state, whose deadline the caller sets.

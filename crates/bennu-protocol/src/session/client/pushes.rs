@@ -249,13 +249,14 @@ impl ClientSession {
         let is_joined = matches!(found.state, State::Joined { .. });
         let topic = found.topic.clone();
         let id = self.admit(Some(channel), topic, push, Origin::Channel)?;
-        if is_joined {
+        // While the connection is closing it waits for the next one.
+        if is_joined && self.link.is_open() {
             self.queue(id);
         }
         Ok(id)
     }
 
-    /// Sends a message that belongs to no channel, as soon as the socket is open, with the `join_ref` that it is given. Replies to it are told
+    /// Sends a message that belongs to no channel, as soon as the socket is open, with the `join_ref` that it is given. Its time runs from then on. Replies to it are told
     /// as of any push; whatever else it makes the server send reaches channels alone.
     ///
     /// # Errors
@@ -273,21 +274,22 @@ impl ClientSession {
         if let Some(pending) = self.pushes.all.get_mut(&id) {
             pending.join_ref = join_ref;
         }
-        if self.link.is_open() {
-            self.queue(id);
+        match self.link.is_open() {
+            true => self.queue(id),
+            false => self.timers.clear(Timer::Push(id)),
         }
         Ok(id)
     }
 
     /// Sends a heartbeat beside those that the session sends by itself; the time that its reply takes is the round trip. `None` when the socket is
-    /// not open, or the buffer is full.
+    /// not open.
     pub fn ping(&mut self, now: Duration) -> Option<PushId> {
         self.advance(now);
         if !self.link.is_open() {
             return None;
         }
         let push = Push::new(HEARTBEAT, Payload::empty());
-        let id = self.admit(None, Topic::from(Topic::PHOENIX), push, Origin::Ping).ok()?;
+        let id = self.start_push(None, Topic::from(Topic::PHOENIX), push, Origin::Ping);
         self.queue(id);
         Some(id)
     }
@@ -472,6 +474,10 @@ impl ClientSession {
     /// Puts a push behind all that is to be transmitted, for the join that its channel has now.
     fn queue(&mut self, id: PushId) {
         let Some(pending) = self.pushes.all.get_mut(&id) else { return };
+        if pending.origin == Origin::Raw {
+            let ends_at = self.now.saturating_add(pending.push.timeout.unwrap_or(self.config.timeout));
+            self.timers.set(Timer::Push(id), ends_at);
+        }
         if pending.origin == Origin::Channel {
             let channel = pending.channel.and_then(|channel| self.channels.get(channel));
             pending.join_ref = channel.and_then(|channel| channel.state.join_ref()).map(Ref::from_number);
@@ -492,17 +498,28 @@ impl ClientSession {
             Stage::Queued(place) if can_wait => {
                 self.outbox.remove(place);
                 pending.stage = Stage::Held;
+                let is_raw = pending.origin == Origin::Raw;
+                self.stop_time(id, is_raw);
             }
             Stage::Held | Stage::Queued(_) => drop(self.end_push(id, PushOutcome::Closed)),
             Stage::Sent => {
                 let bytes = pending.size();
+                let is_raw = pending.origin == Origin::Raw;
                 let is_retried = can_wait && pending.push.unconfirmed == Unconfirmed::Retried;
                 if is_retried && self.pushes.has_room(&self.config.send_buffer, bytes) {
                     self.pushes.hold_again(id);
+                    self.stop_time(id, is_raw);
                 } else {
                     self.end_push(id, PushOutcome::Unconfirmed);
                 }
             }
+        }
+    }
+
+    /// The time of a message that belongs to no channel runs from when it can be sent.
+    fn stop_time(&mut self, id: PushId, is_raw: bool) {
+        if is_raw {
+            self.timers.clear(Timer::Push(id));
         }
     }
 

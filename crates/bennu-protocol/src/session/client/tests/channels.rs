@@ -35,7 +35,7 @@ fn check_143_a_join_before_open_is_sent_right_after_it_with_its_ref_as_join_ref(
     talk.receive(r#"["1","1","room:a","phx_reply",{"response":{"n":1},"status":"ok"}]"#);
     let response = Payload::Json(r#"{"n":1}"#.into());
     let (old, new) = (ChannelStatus::Joining, ChannelStatus::Joined);
-    let joined = ClientEvent::Joined { channel, response, took: ms(40) };
+    let joined = ClientEvent::Joined { channel, attempt: 1, response, took: ms(40) };
     assert_eq!(talk.told(), [joined, ClientEvent::ChannelStatus { channel, old, new }]);
 }
 
@@ -45,12 +45,12 @@ fn check_145_a_join_without_reply_is_left_and_tried_again_with_a_new_ref() {
     let channel = talk.join("room:a");
     talk.sent();
     let mut join_ref = 1;
-    for delay in [1_000, 2_000, 5_000, 10_000, 10_000] {
+    for (attempt, delay) in (1..).zip([1_000, 2_000, 5_000, 10_000, 10_000]) {
         talk.pass(9_999);
         assert_eq!(talk.sent(), Vec::<String>::new());
         talk.told();
         talk.pass(1);
-        let failed = ClientEvent::JoinFailed { channel, failure: JoinFailure::TimedOut };
+        let failed = ClientEvent::JoinFailed { channel, attempt, failure: JoinFailure::TimedOut };
         assert_eq!(talk.told()[0], failed);
         assert_eq!(talk.sent(), [format!(r#"["{join_ref}","{}","room:a","phx_leave",{{}}]"#, join_ref + 1)]);
         // An answer that comes too late changes nothing.
@@ -74,12 +74,12 @@ fn check_146_a_join_that_is_refused_is_tried_again_until_it_is_left() {
     let mut talk = Conversation::open_with(Conversation::config().heartbeat_interval(None));
     let channel = talk.join("room:a");
     let mut join_ref = 1;
-    for delay in [1_000, 2_000, 5_000, 10_000] {
+    for (attempt, delay) in (1..).zip([1_000, 2_000, 5_000, 10_000]) {
         talk.sent();
         talk.told();
         talk.receive(&reply(join_ref, join_ref, "room:a", "error"));
         let failure = JoinFailure::Refused { status: Status::Error, response: Payload::empty() };
-        assert_eq!(talk.told()[0], ClientEvent::JoinFailed { channel, failure });
+        assert_eq!(talk.told()[0], ClientEvent::JoinFailed { channel, attempt, failure });
         assert_eq!(
             talk.session.channel_status(channel),
             ChannelStatus::Errored { retry_at: Some(talk.now + ms(delay)) }
@@ -100,7 +100,7 @@ fn check_147_a_crash_is_followed_by_a_rejoin_and_a_close_is_not() {
     let (mut talk, channel) = Conversation::joined();
     talk.receive(r#"["1","1","room:a","phx_error",{"reason":"channel_crash"}]"#);
     let fault = ChannelFault::Crashed(Payload::Json(r#"{"reason":"channel_crash"}"#.into()));
-    assert_eq!(talk.told()[0], ClientEvent::ChannelErrored { channel, fault });
+    assert_eq!(talk.told()[0], ClientEvent::ChannelErrored { channel, attempt: 1, fault });
     assert_eq!(talk.session.channel_status(channel), errored(1_000));
     talk.pass(999);
     assert_eq!(talk.sent(), Vec::<String>::new());
@@ -240,7 +240,11 @@ fn a_rejoin_leaves_and_joins_at_once_and_keeps_the_channel() {
         outcome: PushOutcome::Unconfirmed,
         took: ms(0)
     }));
-    assert!(told.contains(&ClientEvent::ChannelErrored { channel, fault: ChannelFault::Rejoined }));
+    assert!(told.contains(&ClientEvent::ChannelErrored {
+        channel,
+        attempt: 1,
+        fault: ChannelFault::Rejoined
+    }));
     let (old, new) = (ChannelStatus::Joined, ChannelStatus::Joining);
     assert!(told.contains(&ClientEvent::ChannelStatus { channel, old, new }));
     // The end of the old join is none of the new one's business, and neither is a second wish.
@@ -299,7 +303,10 @@ fn a_join_without_a_connection_tells_when_its_time_is_over_and_stays_wanted() {
     let channel = talk.join("room:a");
     talk.told();
     talk.pass(10_000);
-    assert_eq!(talk.told()[0], ClientEvent::JoinFailed { channel, failure: JoinFailure::TimedOut });
+    assert_eq!(
+        talk.told()[0],
+        ClientEvent::JoinFailed { channel, attempt: 1, failure: JoinFailure::TimedOut }
+    );
     assert_eq!(talk.session.channel_status(channel), errored(None));
     talk.connect();
     talk.opens();
