@@ -33,6 +33,8 @@ pub const RESTART_PERIOD: Duration = Duration::from_secs(5);
 /// [`Socket::start_channel`](crate::Socket::start_channel) gives one channel a type. All of them take a function of the socket, the topic and the params
 /// that makes the value; it is called as soon as the join is on its way.
 ///
+/// While it handles a message it keeps the channel, and so the topic joined, whoever drops their handles.
+///
 /// A channel's value lives on a task of its own. If it panics, there or while it is made, it alone is dropped, the topic is left and joined anew with the
 /// channel's params, and another value is made; what the old one had not handled is dropped with it. After more than [`MAX_RESTARTS`] within
 /// [`RESTART_PERIOD`] the channel is left for good: its status is [`Failed`](crate::ChannelStatus::Failed), its end [`ChannelEnd::Panicked`].

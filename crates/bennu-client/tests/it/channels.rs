@@ -254,7 +254,6 @@ async fn params_that_are_not_to_be_had_are_told_and_asked_for_again() {
     let channel = socket.join("room:1", json!({})).params_from(params).start().unwrap();
     let Err(JoinError::Params(why)) = channel.joined().await else { panic!("there were no params") };
     assert_eq!(why, "the vault is shut");
-    let Err(JoinError::TimedOut) = channel.joined().await else { panic!("the attempt still has its time") };
     let Err(JoinError::Params(why)) = channel.joined().await else { panic!("there were no params") };
     assert_eq!(why, "the provider panicked");
     connection.within(Duration::from_secs(20)).expect_join("room:1").await.reply_ok(json!({}));

@@ -12,7 +12,6 @@ mod peer;
 mod presence;
 mod pushes;
 mod readme;
-mod review;
 mod scene;
 mod seed_custom_channels;
 mod seed_messages;

@@ -7,7 +7,7 @@ use bennu_client::telemetry::{
     self, AlreadyAttached, ChannelAction, Group, Groups, MessageAction, SocketAction, SocketId, StateOf,
     TelemetryEvent,
 };
-use bennu_client::{Socket, SocketStatus};
+use bennu_client::{Socket, SocketEnd, SocketStatus};
 use bennu_protocol::Payload;
 use bennu_testkit::scripted;
 use serde_json::json;
@@ -423,7 +423,7 @@ async fn a_session_tells_exactly_this() {
             "state socket disconnecting disconnected",
         ]
     );
-    assert_eq!(socket.status(), SocketStatus::Disconnected);
+    assert_eq!(socket.status(), SocketStatus::Ended(SocketEnd::Stopped));
     telemetry::detach("session");
 }
 
