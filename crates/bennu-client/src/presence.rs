@@ -5,14 +5,12 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bennu_protocol::Payload;
 use bennu_protocol::presence::{DIFF, Entry, PresenceChange, PresenceList, Presences, STATE};
 use futures_util::Stream;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::mpsc;
 
 use crate::channel::Channel;
 use crate::error::RecvError;
@@ -137,17 +135,17 @@ impl Presence {
     /// Who is there now, as joins, and then each change. It ends with the channel, and does not keep it joined.
     #[must_use]
     pub fn changes(&self) -> PresenceChanges {
-        let (sender, changes) = mpsc::channel(WAITING);
-        let missed = Arc::new(AtomicU64::new(0));
         let mut inner = self.tracker.inner.lock();
         let mut present = VecDeque::from(inner.present());
         if inner.list.is_synced() {
             present.push_back(PresenceChange::Synced);
         }
+        let lane = Arc::new(Lane::default());
+        lane.0.lock().has_ended = inner.has_ended;
         if !inner.has_ended {
-            inner.subscribers.push(Subscriber { sender, missed: Arc::clone(&missed) });
+            inner.subscribers.push(Arc::clone(&lane));
         }
-        PresenceChanges { present, changes, missed }
+        PresenceChanges { present, lane }
     }
 }
 
@@ -164,8 +162,22 @@ impl fmt::Debug for Presence {
 /// Changes of who is there, as a stream.
 pub struct PresenceChanges {
     present: VecDeque<PresenceChange>,
-    changes: mpsc::Receiver<PresenceChange>,
-    missed: Arc<AtomicU64>,
+    lane: Arc<Lane>,
+}
+
+/// What came and was not yet received, between a list and one stream.
+#[derive(Default)]
+struct Lane(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    changes: VecDeque<PresenceChange>,
+    /// How many came behind these and found no room. Nothing is put behind the hole until it has been told.
+    missed: u64,
+    has_ended: bool,
+    /// The stream was dropped.
+    is_deserted: bool,
+    receiver: Option<Waker>,
 }
 
 impl PresenceChanges {
@@ -186,19 +198,24 @@ impl Stream for PresenceChanges {
         if let Some(present) = self.present.pop_front() {
             return Poll::Ready(Some(Ok(present)));
         }
-        let next = self.changes.poll_recv(cx);
-        if let Poll::Ready(Some(change)) = next {
+        let mut waiting = self.lane.0.lock();
+        if let Some(change) = waiting.changes.pop_front() {
             return Poll::Ready(Some(Ok(change)));
         }
-        if next.is_pending() && !self.changes.is_empty() {
-            // tokio wants other tasks to have their turn.
-            return Poll::Pending;
-        }
-        // Nothing is put behind the hole until it has been told.
-        match self.missed.swap(0, Ordering::Relaxed) {
-            0 => next.map(|_| None),
+        match std::mem::take(&mut waiting.missed) {
+            0 if waiting.has_ended => Poll::Ready(None),
+            0 => {
+                waiting.receiver = Some(cx.waker().clone());
+                Poll::Pending
+            }
             count => Poll::Ready(Some(Err(RecvError::Missed { count }))),
         }
+    }
+}
+
+impl Drop for PresenceChanges {
+    fn drop(&mut self) {
+        self.lane.0.lock().is_deserted = true;
     }
 }
 
@@ -230,7 +247,7 @@ pub(crate) struct Tracker {
 struct Inner {
     list: PresenceList,
     hooks: Hooks,
-    subscribers: Vec<Subscriber>,
+    subscribers: Vec<Arc<Lane>>,
     /// What hooks are to be told, in order.
     calls: VecDeque<Call>,
     /// Somebody is at it.
@@ -243,11 +260,6 @@ struct Hooks {
     join: Option<Arc<OnJoin>>,
     leave: Option<Arc<OnLeave>>,
     sync: Option<Arc<OnSync>>,
-}
-
-struct Subscriber {
-    sender: mpsc::Sender<PresenceChange>,
-    missed: Arc<AtomicU64>,
 }
 
 /// One call of one hook.
@@ -312,8 +324,11 @@ impl Trackers {
             let mut inner = tracker.inner.lock();
             inner.has_ended = true;
             let dropped = (std::mem::take(&mut inner.hooks), std::mem::take(&mut inner.calls));
-            inner.subscribers.clear();
+            let subscribers = std::mem::take(&mut inner.subscribers);
             drop(inner);
+            for lane in subscribers {
+                lane.end();
+            }
             drop(dropped);
         }
     }
@@ -357,7 +372,7 @@ impl Inner {
     }
 
     fn change(&mut self, change: PresenceChange) {
-        self.subscribers.retain(|subscriber| subscriber.send(&change));
+        self.subscribers.retain(|lane| lane.send(&change));
         self.calls.extend(self.hooks.call(change));
     }
 
@@ -414,17 +429,36 @@ impl Call {
     }
 }
 
-impl Subscriber {
+impl Lane {
     /// False when nobody receives any more.
     fn send(&self, change: &PresenceChange) -> bool {
-        if self.missed.load(Ordering::Relaxed) == 0 {
-            match self.sender.try_send(change.clone()) {
-                Ok(()) => return true,
-                Err(mpsc::error::TrySendError::Closed(_)) => return false,
-                Err(mpsc::error::TrySendError::Full(_)) => {}
+        let receiver = {
+            let mut waiting = self.0.lock();
+            if waiting.is_deserted {
+                return false;
             }
+            if waiting.missed == 0 && waiting.changes.len() < WAITING {
+                waiting.changes.push_back(change.clone());
+            } else {
+                waiting.missed += 1;
+            }
+            waiting.receiver.take()
+        };
+        if let Some(receiver) = receiver {
+            receiver.wake();
         }
-        self.missed.fetch_add(1, Ordering::Relaxed);
-        !self.sender.is_closed()
+        true
+    }
+
+    /// The channel has ended.
+    fn end(&self) {
+        let receiver = {
+            let mut waiting = self.0.lock();
+            waiting.has_ended = true;
+            waiting.receiver.take()
+        };
+        if let Some(receiver) = receiver {
+            receiver.wake();
+        }
     }
 }
