@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bennu_protocol::client::{ChannelId, ChannelSnapshot};
 use bennu_protocol::{IntoPayload, Payload, Topic};
 use futures_util::Stream;
 use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::behaviour::Inbox;
 use crate::error::{ChannelEnd, JoinError, PushError, RecvError};
@@ -44,7 +44,8 @@ pub(crate) struct Core {
     pub(crate) inbox: Option<Arc<Inbox>>,
     join: Mutex<JoinState>,
     status: watch::Sender<ChannelStatus>,
-    end: watch::Sender<Option<ChannelEnd>>,
+    end: OnceLock<ChannelEnd>,
+    has_ended: Notify,
 }
 
 /// How the joins of a channel went.
@@ -75,7 +76,8 @@ impl Core {
             inbox,
             join: Mutex::default(),
             status: watch::Sender::new(ChannelStatus::Joining),
-            end: watch::Sender::new(None),
+            end: OnceLock::new(),
+            has_ended: Notify::new(),
         }
     }
 
@@ -150,11 +152,8 @@ impl Core {
             ChannelEnd::Panicked => ChannelStatus::Failed,
             _ => ChannelStatus::Left,
         });
-        self.end.send_if_modified(|told| {
-            let is_first = told.is_none();
-            told.get_or_insert_with(|| end.clone());
-            is_first
-        });
+        self.end.get_or_init(|| end.clone());
+        self.has_ended.notify_waiters();
         self.mailbox.end(end.clone());
         if let Some(inbox) = &self.inbox {
             inbox.mailbox.end(end.clone());
@@ -171,14 +170,16 @@ impl Core {
 
     /// How it has ended, if it has.
     pub(crate) fn end_reason(&self) -> Option<ChannelEnd> {
-        self.end.borrow().clone()
+        self.end.get().cloned()
     }
 
     pub(crate) async fn ended(&self) -> ChannelEnd {
-        let mut end = self.end.subscribe();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.clone().unwrap_or(ChannelEnd::Left),
-            Err(_) => ChannelEnd::Left,
+        loop {
+            let ended = self.has_ended.notified();
+            match self.end.get() {
+                Some(end) => return end.clone(),
+                None => ended.await,
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use bennu_protocol::client::{
 };
 use parking_lot::{Mutex, MutexGuard, ReentrantMutex};
 use serde_json::Value;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::behaviour::Task;
@@ -33,7 +33,8 @@ pub(crate) struct Shared {
     pub(crate) epoch: Instant,
     state: Mutex<State>,
     status: watch::Sender<SocketStatus>,
-    end: watch::Sender<Option<SocketEnd>>,
+    end: OnceLock<SocketEnd>,
+    has_ended: Notify,
     /// As long as somebody holds one.
     handle: OnceLock<Weak<Handle>>,
     /// Its name, as long as it lives.
@@ -113,7 +114,8 @@ impl Shared {
             epoch: Instant::now(),
             state: Mutex::new(state),
             status: watch::Sender::new(SocketStatus::Disconnected),
-            end: watch::Sender::new(None),
+            end: OnceLock::new(),
+            has_ended: Notify::new(),
             handle: OnceLock::new(),
             name: Mutex::new(None),
             reconfiguring: ReentrantMutex::new(()),
@@ -180,12 +182,18 @@ impl Shared {
         self.status.subscribe()
     }
 
-    pub(crate) fn watch_end(&self) -> watch::Receiver<Option<SocketEnd>> {
-        self.end.subscribe()
+    pub(crate) async fn ended(&self) -> SocketEnd {
+        loop {
+            let ended = self.has_ended.notified();
+            match self.end.get() {
+                Some(end) => return *end,
+                None => ended.await,
+            }
+        }
     }
 
     pub(crate) fn end(&self) -> Option<SocketEnd> {
-        *self.end.borrow()
+        self.end.get().copied()
     }
 
     pub(crate) fn tell_status(&self, status: SessionStatus) {
@@ -210,7 +218,7 @@ impl Shared {
             (channels, (pushes, buffered), outcomes, std::mem::take(&mut state.tasks))
         };
         // Before anyone is told of what follows from it.
-        self.end.send_replace(Some(end));
+        self.end.get_or_init(|| end);
         for (waiter, outcome) in outcomes {
             // Nobody need wait for it.
             let _ = waiter.send(outcome);
@@ -224,6 +232,7 @@ impl Shared {
         let name = self.name.lock().take();
         drop(name);
         self.status.send_replace(SocketStatus::Ended(end));
+        self.has_ended.notify_waiters();
     }
 }
 

@@ -118,11 +118,7 @@ impl Socket {
 
     /// Waits until the socket has ended, and says how.
     pub async fn ended(&self) -> SocketEnd {
-        let mut end = self.shared().watch_end();
-        match end.wait_for(Option::is_some).await {
-            Ok(end) => end.unwrap_or(SocketEnd::Stopped),
-            Err(_) => SocketEnd::Stopped,
-        }
+        self.shared().ended().await
     }
 
     /// Tells this socket apart from the others of the process.

@@ -45,11 +45,16 @@ impl Outbox {
     }
 
     pub(super) fn pop(&mut self) -> Option<Outgoing> {
-        self.waiting.pop_first().map(|(_, outgoing)| outgoing)
+        let (_, first) = self.waiting.pop_first()?;
+        if self.waiting.is_empty() {
+            // An emptied tree keeps its root.
+            self.waiting = BTreeMap::new();
+        }
+        Some(first)
     }
 
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        self.waiting = BTreeMap::new();
     }
 
     pub(super) fn is_empty(&self) -> bool {

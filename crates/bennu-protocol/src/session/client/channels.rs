@@ -51,7 +51,7 @@ pub enum SendJoinError {
 /// All channels that are wanted, one for each topic.
 #[derive(Debug, Default)]
 pub(super) struct Channels {
-    by_id: BTreeMap<ChannelId, Channel>,
+    by_id: BTreeMap<ChannelId, Box<Channel>>,
     by_topic: BTreeMap<Topic, ChannelId>,
     last: u64,
 }
@@ -101,7 +101,7 @@ impl State {
 
 impl Channels {
     pub(super) fn get(&self, channel: ChannelId) -> Option<&Channel> {
-        self.by_id.get(&channel)
+        self.by_id.get(&channel).map(|channel| &**channel)
     }
 
     pub(super) fn find(&self, topic: &str) -> Option<ChannelId> {
@@ -109,7 +109,7 @@ impl Channels {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ChannelId, &Channel)> {
-        self.by_id.iter().map(|(id, channel)| (*id, channel))
+        self.by_id.iter().map(|(id, channel)| (*id, &**channel))
     }
 
     pub(super) fn join_was_sent(&mut self, channel: ChannelId) {
@@ -142,15 +142,16 @@ impl Channels {
         let id = ChannelId(self.last);
         self.by_topic.insert(topic.clone(), id);
         let (state, started, told) = (State::Waiting, Duration::ZERO, ChannelStatus::Closed);
-        self.by_id
-            .insert(id, Channel { topic, state, params: None, started, tries: 0, attempt: 0, timeout, told });
+        let params = None;
+        let channel = Channel { topic, state, params, started, tries: 0, attempt: 0, timeout, told };
+        self.by_id.insert(id, Box::new(channel));
         id
     }
 
     fn remove(&mut self, channel: ChannelId) -> Option<Channel> {
         let removed = self.by_id.remove(&channel)?;
         self.by_topic.remove(&removed.topic);
-        Some(removed)
+        Some(*removed)
     }
 }
 

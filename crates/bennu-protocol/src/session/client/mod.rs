@@ -218,7 +218,12 @@ impl ClientSession {
 
     /// The next thing that the caller should do or know, until there is none.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if self.events.is_empty() {
+            // A client has little to tell for most of its life.
+            self.events = VecDeque::new();
+        }
+        Some(event)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if ever.

@@ -121,7 +121,7 @@ pub enum PushError {
 /// All pushes that have not ended, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Pushes {
-    all: BTreeMap<PushId, Pending>,
+    all: BTreeMap<PushId, Box<Pending>>,
     by_channel: BTreeSet<(Option<ChannelId>, PushId)>,
     /// Those that wait to be sent and count towards the buffer.
     unsent: BTreeSet<PushId>,
@@ -173,7 +173,7 @@ fn size(topic: &str, push: &Push) -> usize {
 
 impl Pushes {
     pub(super) fn iter(&self) -> impl Iterator<Item = (PushId, &Pending)> {
-        self.all.iter().map(|(id, pending)| (*id, pending))
+        self.all.iter().map(|(id, pending)| (*id, &**pending))
     }
 
     /// How many wait to be sent, and their bytes.
@@ -183,14 +183,18 @@ impl Pushes {
 
     fn insert(&mut self, id: PushId, pending: Pending) {
         self.by_channel.insert((pending.channel, id));
-        self.all.insert(id, pending);
+        self.all.insert(id, Box::new(pending));
     }
 
     fn remove(&mut self, id: PushId) -> Option<Pending> {
         self.uncount(id);
         let pending = self.all.remove(&id)?;
         self.by_channel.remove(&(pending.channel, id));
-        Some(pending)
+        if self.all.is_empty() {
+            // An emptied tree keeps its root.
+            *self = Pushes::default();
+        }
+        Some(*pending)
     }
 
     /// From now on it waits to be sent.
@@ -219,7 +223,7 @@ impl Pushes {
     }
 
     pub(super) fn get(&self, id: PushId) -> Option<&Pending> {
-        self.all.get(&id)
+        self.all.get(&id).map(|pending| &**pending)
     }
 
     /// Those of one channel, or of none.

@@ -35,6 +35,10 @@ impl Timers {
     pub(super) fn clear(&mut self, timer: Timer) {
         if let Some(at) = self.times.remove(&timer) {
             self.order.remove(&(at, timer));
+            if self.times.is_empty() {
+                // An emptied tree keeps its root.
+                *self = Timers::default();
+            }
         }
     }
 
