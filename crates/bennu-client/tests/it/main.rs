@@ -5,8 +5,10 @@
 mod blocking;
 mod channels;
 mod connect;
+mod ends;
 mod fallback;
 mod http_server;
+mod interrupted;
 mod longpoll;
 mod peer;
 mod presence;

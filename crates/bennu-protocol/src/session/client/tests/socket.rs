@@ -141,6 +141,40 @@ fn a_server_that_asks_to_be_left_alone_is() {
     assert_eq!(talk.session.status(), reconnecting(1, 7_000));
 }
 
+/// A session that could not connect, as a server asked to be left alone so long.
+fn left_alone(config: ClientConfig, retry_after: Duration) -> Conversation {
+    let mut talk = Conversation::with(config);
+    talk.connect();
+    talk.closes(ConnectionEnd { retry_after: Some(retry_after), ..ConnectionEnd::lost() });
+    talk
+}
+
+#[test]
+fn a_server_is_left_alone_no_longer_than_the_settings_allow() {
+    for asked in [ms(300_001), ms(86_400_000), Duration::MAX] {
+        let talk = left_alone(Conversation::config(), asked);
+        assert_eq!(talk.session.status(), reconnecting(1, 300_000), "{asked:?}");
+        let talk = left_alone(Conversation::config().max_retry_after(ms(20_000)), asked);
+        assert_eq!(talk.session.status(), reconnecting(1, 20_000), "{asked:?}");
+    }
+    let talk = left_alone(Conversation::config().max_retry_after(Duration::ZERO), ms(7_000));
+    assert_eq!(talk.session.status(), reconnecting(1, 10));
+}
+
+#[test]
+fn clients_that_are_told_the_same_time_return_at_other_times_and_none_before_it() {
+    let times = (0..50).map(|seed| {
+        let config =
+            ClientConfig::default().seed(seed).reconnect_backoff(Backoff::constant(ms(10)).jitter(50));
+        left_alone(config, ms(10_000)).session.poll_timeout().unwrap()
+    });
+    let mut times = Vec::from_iter(times);
+    assert!(times.iter().all(|at| (ms(10_000)..=ms(15_000)).contains(at)), "{times:?}");
+    times.sort_unstable();
+    times.dedup();
+    assert_eq!(times.len(), 50);
+}
+
 #[test]
 fn clients_with_other_seeds_reconnect_at_other_times_and_never_later_than_the_table_says() {
     let times = (0..50).map(|seed| {
