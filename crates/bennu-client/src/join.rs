@@ -39,7 +39,11 @@ pub(crate) enum Kind {
 
 impl Join {
     pub(crate) fn new(handle: &Arc<Handle>, topic: Topic, params: impl IntoPayload, kind: Kind) -> Self {
-        let params = params.into_payload().map(Provider::value);
+        // Servers expect an object, and `()` is null.
+        let params = params.into_payload().map(|params| match params.is_null() {
+            true => Provider::value(Payload::empty()),
+            false => Provider::value(params),
+        });
         Join {
             handle: Arc::clone(handle),
             topic,

@@ -47,9 +47,12 @@ pub mod telemetry;
 pub mod transport;
 
 pub use behaviour::{CustomChannel, Handled, MAX_RESTARTS, RESTART_PERIOD};
-pub use bennu_protocol::client::{Backoff, SendBuffer};
+pub use bennu_protocol::client::{Backoff, ConnectionEnd, SendBuffer};
 pub use bennu_protocol::presence::{Entry, Meta, PresenceChange, Presences};
-pub use bennu_protocol::{Event, IntoPayload, Payload, Ref, Serializer, Status, Topic};
+pub use bennu_protocol::{
+    DecodeError, EncodeError, Event, Frame, IntoPayload, Payload, Ref, Serializer, Status, Topic,
+    VersionError,
+};
 pub use channel::{Channel, Messages};
 pub use config::SocketConfig;
 pub use driver::Driver;
@@ -65,7 +68,7 @@ pub use provider::{Provider, ProviderError};
 pub use push::{Leave, Push, Sending};
 pub use registry::NameTaken;
 pub use socket::Socket;
-pub use state::{ChannelState, PushState, SocketState};
+pub use state::{ChannelState, PushState, Settings, SocketState};
 pub use status::{ChannelStatus, SocketStatus, Statuses};
 
 /// The guides, so that their code is compiled.

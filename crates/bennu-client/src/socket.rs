@@ -346,11 +346,13 @@ impl Socket {
     #[doc(alias = "get_state")]
     #[must_use]
     pub fn state(&self) -> SocketState {
-        let (snapshot, config, custom) = {
+        let (snapshot, config, cores, custom) = {
             let state = self.shared().lock();
-            (state.session.snapshot(), state.config.clone(), state.custom.clone())
+            let cores = Vec::from_iter(state.channels.values().map(|entry| Arc::clone(&entry.core)));
+            (state.session.snapshot(), state.config.clone(), cores, state.custom.clone())
         };
-        SocketState::new(snapshot, config, custom, self.shared().epoch)
+        let hooks = cores.iter().map(|core| (core.topic.clone(), core.hooks.events())).collect();
+        SocketState::new(snapshot, config, hooks, custom, self.shared().epoch)
     }
 
     /// What the application has put under a key.

@@ -1,13 +1,17 @@
 //! A socket and its channels at one moment.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-use bennu_protocol::client::{ChannelSnapshot, PushSnapshot, SocketSnapshot};
+use bennu_protocol::client::{Backoff, ChannelSnapshot, PushSnapshot, SocketSnapshot, Transport};
 use bennu_protocol::{Event, Payload, Ref, Topic};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::SocketConfig;
+use crate::endpoint::Params;
 use crate::status::{ChannelStatus, SocketStatus, moment};
 
 /// A socket at one moment.
@@ -16,7 +20,7 @@ use crate::status::{ChannelStatus, SocketStatus, moment};
 #[non_exhaustive]
 pub struct SocketState {
     /// Its settings.
-    pub config: SocketConfig,
+    pub settings: Settings,
     /// Where it stands.
     pub status: SocketStatus,
     /// Since when.
@@ -47,19 +51,24 @@ impl SocketState {
     pub(crate) fn new(
         snapshot: SocketSnapshot,
         config: SocketConfig,
+        mut hooks: BTreeMap<Topic, Vec<String>>,
         custom: BTreeMap<String, Value>,
         epoch: Instant,
     ) -> Self {
         let channels = snapshot.channels.into_iter();
         SocketState {
-            config,
+            settings: Settings::new(config),
             status: SocketStatus::new(snapshot.status, epoch),
             since: moment(epoch, snapshot.since),
             connect_started: snapshot.connect_started.map(|at| moment(epoch, at)),
             reconnects: snapshot.reconnects,
             last_ref: snapshot.last_ref,
             channels: channels
-                .map(|it| (it.topic.clone(), ChannelState::new(it, Vec::new(), epoch)))
+                .map(|channel| {
+                    let topic = channel.topic.clone();
+                    let hooks = hooks.remove(&topic).unwrap_or_default();
+                    (topic, ChannelState::new(channel, hooks, epoch))
+                })
                 .collect(),
             pushes: snapshot.pushes.into_iter().map(|push| PushState::new(push, epoch)).collect(),
             buffered_pushes: snapshot.buffered_pushes,
@@ -72,6 +81,79 @@ impl SocketState {
     #[must_use]
     pub fn is_reconnecting(&self) -> bool {
         self.reconnects > 0 || matches!(self.status, SocketStatus::Reconnecting { .. })
+    }
+}
+
+/// The settings of a socket, as they are at one moment.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// [`SocketConfig::name`].
+    pub name: Option<String>,
+    /// [`SocketConfig::url`].
+    pub url: String,
+    /// [`SocketConfig::params`], if they are always the same.
+    pub params: Option<Params>,
+    /// [`SocketConfig::headers`].
+    pub headers: Vec<(String, String)>,
+    /// [`SocketConfig::vsn`].
+    pub vsn: String,
+    /// [`SocketConfig::transport`].
+    pub transport: Arc<dyn Transport>,
+    /// [`SocketConfig::connect_timeout`].
+    pub connect_timeout: Duration,
+    /// [`SocketConfig::heartbeat_interval`].
+    pub heartbeat_interval: Duration,
+    /// [`SocketConfig::timeout`].
+    pub timeout: Duration,
+    /// [`SocketConfig::reconnect`].
+    pub reconnect: bool,
+    /// [`SocketConfig::reconnect_after_normal_close`].
+    pub reconnect_after_normal_close: bool,
+    /// [`SocketConfig::reconnect_backoff`].
+    #[doc(alias = "reconnect_interval")]
+    pub reconnect_backoff: Backoff,
+    /// [`SocketConfig::rejoin_backoff`].
+    pub rejoin_backoff: Backoff,
+    /// [`SocketConfig::auto_connect`].
+    pub auto_connect: bool,
+    /// Topics of [`SocketConfig::join_channel`].
+    pub join_channels: Vec<String>,
+    /// [`SocketConfig::default_channel_params`], if they are always the same.
+    pub default_channel_params: Option<Payload>,
+}
+
+impl Settings {
+    fn new(config: SocketConfig) -> Self {
+        Settings {
+            params: config.params.fixed().cloned(),
+            default_channel_params: config.default_channel_params.fixed().cloned(),
+            join_channels: config.join_channels.into_iter().map(|(topic, _)| topic).collect(),
+            name: config.name,
+            url: config.url,
+            headers: config.headers,
+            vsn: config.vsn,
+            transport: config.transport,
+            connect_timeout: config.connect_timeout,
+            heartbeat_interval: config.heartbeat_interval,
+            timeout: config.timeout,
+            reconnect: config.reconnect,
+            reconnect_after_normal_close: config.reconnect_after_normal_close,
+            reconnect_backoff: config.reconnect_backoff,
+            rejoin_backoff: config.rejoin_backoff,
+            auto_connect: config.auto_connect,
+        }
+    }
+}
+
+/// Shows no params or headers, and no URL, which may have a password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("vsn", &self.vsn)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
     }
 }
 

@@ -61,7 +61,11 @@ pub(crate) fn run(
 impl Session {
     fn start(shown: String, access: Access, timeout: Duration) -> anyhow::Result<Self> {
         let Access { endpoint: _, params, headers, auth_token, url } = access;
-        let config = SocketConfig::new(url).params(params).headers(headers).timeout(timeout);
+        let config = SocketConfig::new(url)
+            .params(params)
+            .headers(headers)
+            .timeout(timeout)
+            .reconnect_after_normal_close(true);
         let config = match auth_token {
             Some(token) => config.auth_token(token),
             None => config,

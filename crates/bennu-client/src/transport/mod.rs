@@ -11,7 +11,9 @@ mod random;
 mod request;
 mod websocket;
 
-pub use bennu_protocol::client::{Connection, ConnectionEvent, OpenError, OpenRequest, Opening, Transport};
+pub use bennu_protocol::client::{
+    Connection, ConnectionEnd, ConnectionEvent, OpenError, OpenRequest, Opening, Transport,
+};
 pub use connect::{Connector, Proxy, ProxyError, RootCertificatesError};
 pub use fallback::Fallback;
 pub use longpoll::LongPoll;

@@ -201,6 +201,22 @@ async fn a_second_join_of_a_topic_is_refused_with_the_channel_that_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_join_without_params_sends_an_empty_object() {
+    let (_server, connection, socket) = connected().await;
+    let _channel = socket.channel_join("room:1", ()).unwrap();
+    assert_eq!(*connection.expect_join("room:1").await.json(), json!({}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_join_deadline_a_silent_server_is_stayed_with() {
+    let (server, connection, socket) = connected_with(|config| config.join_deadline(None)).await;
+    connection.answer_heartbeats();
+    let _channel = socket.channel_join("room:1", json!({})).unwrap();
+    server.expect_no_connection(Duration::from_secs(300)).await;
+    assert!(socket.is_connected());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_join_that_fails_says_why_and_leaves_nothing_behind() {
     let (_server, connection, socket) = connected().await;
     let joining = tokio::spawn(socket.join("room:1", json!({})).into_future());

@@ -261,6 +261,39 @@ async fn a_socket_that_is_disconnected_stays_so_and_connects_again_when_it_is_to
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_settings_are_in_the_state() {
+    let (_server, _connection, socket) = connected_with(|config| {
+        config
+            .name("of the settings")
+            .param("user", "ada")
+            .header("x-trace", "7")
+            .reconnect(false)
+            .join_channel("room:1")
+            .reconnect_interval(Duration::from_secs(60))
+    })
+    .await;
+    let settings = socket.state().settings;
+    assert_eq!((settings.url.as_str(), settings.vsn.as_str()), (URL, "2.0.0"));
+    assert_eq!(settings.name.as_deref(), Some("of the settings"));
+    assert_eq!(settings.params.as_ref().unwrap().to_query(), "user=ada");
+    assert_eq!(settings.headers, [("x-trace".to_owned(), "7".to_owned())]);
+    assert_eq!(settings.join_channels, ["room:1"]);
+    assert_eq!(settings.reconnect_backoff.longest(1), Duration::from_secs(60));
+    assert!(!settings.reconnect && settings.auto_connect);
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("ada") && !shown.contains('7'), "{shown}");
+}
+
+#[test]
+fn long_poll_fallback_is_the_transport_that_falls_back() {
+    let (_server, config) = server();
+    let config = config.long_poll_fallback(Duration::from_millis(700));
+    let (socket, _driver) = Socket::with_driver(config).unwrap();
+    let transport = format!("{:?}", socket.state().settings.transport);
+    assert!(transport.starts_with("Fallback") && transport.contains("700ms"), "{transport}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn state_shows_everything_and_holds_what_the_application_puts_there() {
     let (_server, connection, socket, channel) = joined().await;
     let push = tokio::spawn(channel.push("slow", json!({})).into_future());
@@ -280,5 +313,8 @@ async fn state_shows_everything_and_holds_what_the_application_puts_there() {
     assert!(room.pushes[0].was_sent);
     assert_eq!(socket.get_state("theme").unwrap(), "dark");
     assert_eq!(channel.state().unwrap().topic.as_str(), "room:1");
+    channel.on("hooked", |_: &bennu_protocol::Payload| {});
+    assert_eq!(socket.state().channels["room:1"].hooks, ["hooked"]);
+    assert_eq!(channel.state().unwrap().hooks, ["hooked"]);
     push.abort();
 }

@@ -181,3 +181,18 @@ async fn a_rejoin_that_is_refused_is_said_and_tried_again() {
     connection.expect_join("room:1").await.reply_ok(json!({}));
     tail.stderr.with("room:1: joined again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_closes_with_1000_is_connected_to_again() {
+    let (server, url) = ScriptedServer::listen().await.unwrap();
+    let tail = tail(&[&url, "room:1"]);
+    let connection = server.accept().await;
+    connection.expect_join("room:1").await.reply_ok(json!({}));
+    tail.stderr.with("joined room:1");
+    connection.close(1000, "bye");
+    let connection = server.accept().await;
+    connection.expect_join("room:1").await.reply_ok(json!({}));
+    tail.stderr.with("room:1: joined again");
+    connection.broadcast("room:1", "shout", json!({"n": 1}));
+    assert_eq!(tail.stdout.with("shout"), r#"room:1  shout  {"n":1}"#);
+}
