@@ -125,6 +125,16 @@ async fn other_topics_have_the_default_type_or_their_owner() {
     connection.push("quiet", "event", json!({}));
     scripted::advance(Duration::from_secs(1)).await;
     assert!(quiet.try_recv().is_none() && hear.try_recv().is_err());
+
+    let (_, connection, socket) =
+        scene::connected_with(|config| config.topic_channel("quiet", |_, _, _| Quiet)).await;
+    let other = scene::join(&connection, &socket, "other").await;
+    connection.push("other", "event", json!({}));
+    assert_eq!(
+        other.recv().await.unwrap().event.as_str(),
+        "event",
+        "without a default type the owner gets it"
+    );
 }
 
 /// Both handlers are optional.

@@ -103,6 +103,12 @@ fn golden_bytes_of_both_versions() {
             Frame::text(r#"{"topic":"room:a","event":"new","payload":{},"ref":"2","join_ref":"1"}"#),
         ),
         (
+            "leave",
+            V1,
+            &leave,
+            Frame::text(r#"{"topic":"room:a","event":"phx_leave","payload":{},"ref":"3","join_ref":"1"}"#),
+        ),
+        (
             "reply",
             V1,
             &reply,

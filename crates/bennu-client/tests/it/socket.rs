@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bennu_client::transport::OpenError;
 use bennu_client::{
-    JoinError, Params, Provider, ReconfigureError, Socket, SocketConfig, SocketEnd, SocketEnded,
-    SocketStatus, StartError,
+    ChannelEnd, JoinError, Message, Params, Provider, ReconfigureError, Socket, SocketConfig, SocketEnd,
+    SocketEnded, SocketStatus, StartError,
 };
 use serde_json::json;
 
@@ -78,6 +78,7 @@ async fn url_params_headers_and_token_are_those_of_each_connect() {
     let tokens = Arc::clone(&count);
     let config = config
         .params(Provider::from_fn(|| Params::from([("user", "ada & co")])))
+        .headers([("X-Page", "lobby"), ("X-Size", "2")])
         .header("X-Trace", "7")
         .auth_token(Provider::from_async(move || {
             let number = tokens.fetch_add(1, Ordering::Relaxed);
@@ -91,7 +92,8 @@ async fn url_params_headers_and_token_are_those_of_each_connect() {
         let connection = server.accept().await;
         let request = connection.request();
         assert_eq!(request.url, format!("{URL}?user=ada%20%26%20co&vsn=2.0.0"));
-        assert_eq!(connection.header("x-trace"), Some("7"));
+        let headers = ["x-page", "x-size", "x-trace"].map(|name| connection.header(name));
+        assert_eq!(headers, [Some("lobby"), Some("2"), Some("7")]);
         assert_eq!(request.auth_token.as_deref(), Some(&*format!("token {number}")));
         connection.drop_link();
     }
@@ -168,7 +170,7 @@ async fn the_end_of_a_driver_is_observable_however_it_ends() {
     running.abort();
     assert_eq!(socket.ended().await, SocketEnd::Aborted);
     assert_eq!(push.await.unwrap(), Err(bennu_client::PushError::Unconfirmed));
-    assert_eq!(channel.ended().await, bennu_client::ChannelEnd::SocketEnded(SocketEnd::Aborted));
+    assert_eq!(channel.ended().await, ChannelEnd::SocketEnded(SocketEnd::Aborted));
 
     let (_server, config) = crate::scene::server();
     let (socket, driver) = Socket::with_driver(config.auto_connect(false)).unwrap();
@@ -291,6 +293,74 @@ fn long_poll_fallback_is_the_transport_that_falls_back() {
     let (socket, _driver) = Socket::with_driver(config).unwrap();
     let transport = format!("{:?}", socket.state().settings.transport);
     assert!(transport.starts_with("Fallback") && transport.contains("700ms"), "{transport}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_disconnect_closes_with_1000() {
+    let (server, connection, socket, _channel) = joined().await;
+    socket.disconnect();
+    let end = connection.expect_closed().await;
+    assert_eq!((end.code, end.reason.as_str()), (1000, ""));
+    server.expect_no_connection(Duration::from_secs(60)).await;
+    assert_eq!(socket.status(), SocketStatus::Disconnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn channel_leave_tells_the_server_and_waits_for_nothing() {
+    let (_server, connection, socket, channel) = joined().await;
+    socket.channel_leave(&channel);
+    assert!(socket.channel("room:1").is_none());
+    assert_eq!(channel.ended().await, ChannelEnd::Left);
+    connection.expect_leave("room:1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_statuses_of_a_socket_are_a_stream_that_ends_with_it() {
+    let (server, config) = server();
+    let socket = Socket::start(config).unwrap();
+    let mut statuses = socket.statuses();
+    let mut seen = vec![statuses.next().await.unwrap().as_str()];
+    seen.push(statuses.next().await.unwrap().as_str());
+    let connection = server.accept().await;
+    seen.push(statuses.next().await.unwrap().as_str());
+    connection.drop_link();
+    seen.push(statuses.next().await.unwrap().as_str());
+    seen.push(statuses.next().await.unwrap().as_str());
+    let _connection = server.accept().await;
+    seen.push(statuses.next().await.unwrap().as_str());
+    socket.stop();
+    while let Some(status) = statuses.next().await {
+        seen.push(status.as_str());
+    }
+    seen.retain(|status| *status != "disconnecting");
+    assert_eq!(
+        seen,
+        ["disconnected", "connecting", "connected", "reconnecting", "connecting", "connected", "ended"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_reconnects_the_state_says_when_and_what_waits() {
+    let (_server, connection, socket, channel) = joined().await;
+    let mut statuses = socket.statuses();
+    connection.drop_link();
+    let at = loop {
+        if let SocketStatus::Reconnecting { attempt: 1, at } = statuses.next().await.unwrap() {
+            break at;
+        }
+    };
+    let held = channel.push_async("note", json!({})).unwrap();
+    socket.push(Message::push("room:9", "shout", json!({"n": 1})).unwrap()).unwrap();
+    let state = socket.state();
+    assert!(state.is_reconnecting());
+    assert_eq!(at - state.since, Duration::from_millis(10));
+    assert_eq!(state.pushes.len(), 1);
+    assert_eq!((state.pushes[0].event.as_str(), state.pushes[0].was_sent), ("shout", false));
+    assert_eq!(state.channels["room:1"].pushes[0].event.as_str(), "note");
+    assert_eq!(state.buffered_pushes, 2);
+    let bytes = "room:1note{}".len() + r#"room:9shout{"n":1}"#.len();
+    assert_eq!(state.buffered_bytes, bytes);
+    drop(held);
 }
 
 #[tokio::test(start_paused = true)]
