@@ -9,7 +9,7 @@
 //!     let socket = Socket::start(SocketConfig::new("ws://localhost:4000/socket"))?;
 //!     let (_, room) = socket.join("room:lobby", json!({})).await?;
 //!     room.push("message:new", json!({"body": "hi"})).await?;
-//!     while let Ok(message) = room.recv().await {                 // through reconnects, until it is left
+//!     while let Ok(message) = room.recv().await {    // until it is left, or messages were missed
 //!         println!("{} {}", message.event, message.payload.parse::<Value>()?);
 //!     }
 //!     Ok(())

@@ -223,7 +223,8 @@ pub enum ChannelAction {
     },
     /// `left`: it has ended for good.
     Left {
-        /// Why: `left`, `replaced`, `closed by the server`.
+        /// Why, as [`ChannelEnd`](crate::ChannelEnd) is shown: `left`, `replaced by another join`, `closed by the server`,
+        /// `its type panicked too often`, or `the socket has ended: ` with how.
         reason: String,
     },
     /// `leave_duration`: how long leaving took.
