@@ -57,6 +57,10 @@ impl std::str::FromStr for Endpoint {
             return Err(EndpointError::Fragment);
         }
         let scheme = scheme.to_ascii_lowercase();
+        if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+            // It is something else, and may be a secret.
+            return Err(EndpointError::Malformed);
+        }
         if !matches!(&*scheme, "ws" | "wss" | "http" | "https") {
             return Err(EndpointError::Scheme(scheme));
         }
@@ -113,7 +117,7 @@ pub(crate) fn with_segment(url: &str, segment: &str, known: &[&str]) -> String {
     format!("{}/{segment}{query}", base.unwrap_or(path))
 }
 
-fn is_authority(authority: &str) -> bool {
+pub(crate) fn is_authority(authority: &str) -> bool {
     let Ok(parsed) = authority.parse::<http::uri::Authority>() else { return false };
     let host_and_port = authority.rsplit('@').next().unwrap_or_default();
     let has_port = host_and_port.len() > parsed.host().len();
@@ -343,6 +347,7 @@ mod tests {
             ("/socket", EndpointError::Malformed),
             ("h/socket", EndpointError::Malformed),
             ("ws:///socket", EndpointError::Malformed),
+            ("h/socket?token=secret&back=https://x", EndpointError::Malformed),
             ("ws://a b/socket", EndpointError::Malformed),
             ("ws://größe/socket", EndpointError::Malformed),
             ("ws://h:port/socket", EndpointError::Malformed),

@@ -154,9 +154,10 @@ impl Socket {
     pub async fn connected(&self) -> Result<(), JoinError> {
         let mut statuses = self.shared().watch_status();
         loop {
-            statuses.mark_unchanged();
+            let told = *statuses.borrow_and_update();
             match self.status() {
-                SocketStatus::Connected => return Ok(()),
+                // It is told once the channels of the settings are there.
+                SocketStatus::Connected if told.is_connected() => return Ok(()),
                 SocketStatus::Disconnected => return Err(JoinError::NotConnected),
                 SocketStatus::Ended(end) => return Err(JoinError::SocketEnded(SocketEnded(end))),
                 _ => {}

@@ -157,6 +157,9 @@ const REF: &str = "fallback";
 /// How many frames may come before its answer. Phoenix sends none to a client that has joined nothing.
 const MAX_EARLY: usize = 100;
 
+/// And how many bytes.
+const MAX_EARLY_BYTES: usize = 256 * 1024;
+
 impl Proven {
     async fn prove(mut connection: Box<dyn Connection>, serializer: Serializer) -> Result<Self, OpenError> {
         let failed = |reason: String| OpenError::Failed(reason);
@@ -169,7 +172,7 @@ impl Proven {
         };
         let heartbeat = serializer.encode_message(&heartbeat).map_err(|error| failed(error.to_string()))?;
         let mut unsent = Some(heartbeat);
-        let mut early = VecDeque::new();
+        let (mut early, mut early_bytes) = (VecDeque::new(), 0);
         loop {
             let next = poll_fn(|cx| {
                 if connection.poll_ready(cx).is_ready()
@@ -183,10 +186,13 @@ impl Proven {
                 ConnectionEvent::Frame(frame) if is_answer(&frame, serializer) => {
                     return Ok(Proven { connection, early });
                 }
-                ConnectionEvent::Frame(_) if early.len() == MAX_EARLY => {
-                    return Err(failed("it sends without being asked".to_owned()));
+                ConnectionEvent::Frame(frame) => {
+                    early_bytes += frame.payload().len();
+                    if early.len() == MAX_EARLY || early_bytes > MAX_EARLY_BYTES {
+                        return Err(failed("it sends without being asked".to_owned()));
+                    }
+                    early.push_back(frame);
                 }
-                ConnectionEvent::Frame(frame) => early.push_back(frame),
                 ConnectionEvent::Error(reason) => return Err(failed(reason)),
                 ConnectionEvent::Closed(end) => {
                     return Err(failed(format!("it closed with code {} before it answered", end.code)));

@@ -14,7 +14,12 @@ const MAX_HEADERS: usize = 128;
 const CHUNK: usize = 4 * 1024;
 
 /// How much of what a server says to a refusal is kept.
-pub(super) const MAX_REFUSAL: usize = 8 * 1024;
+const MAX_REFUSAL: usize = 8 * 1024;
+
+/// The beginning of what a server said when it refused, without the rest.
+pub(super) fn beginning(body: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&body[..body.len().min(MAX_REFUSAL)])
+}
 
 /// How long the rest of what it says is waited for.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);

@@ -577,6 +577,29 @@ async fn a_connection_that_never_opened_is_not_the_last_that_closed() {
     assert_eq!(socket.last_close(), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_says_connected_has_the_channels_of_its_settings() {
+    let slot = Arc::new(OnceLock::<Socket>::new());
+    let own = Arc::clone(&slot);
+    let (tell, told) = mpsc::channel();
+    // It is polled right after it has opened, when the driver is still busy with that; other threads may ask at this moment, too.
+    let transport = Puppet::new(move || {
+        let socket = own.get().unwrap();
+        if socket.connected().now_or_never().is_some() {
+            tell.send(socket.channel("room:1").is_some()).unwrap();
+        }
+        Poll::Pending
+    });
+    let config = SocketConfig::new(URL).transport(transport).join_channel("room:1");
+    let socket = Socket::start(config).unwrap();
+    slot.set(socket.clone()).unwrap();
+    socket.connected().await.unwrap();
+    advance(Duration::from_secs(1)).await;
+    let told = Vec::from_iter(told.try_iter());
+    assert!(!told.is_empty() && told.iter().all(|is_there| *is_there), "{told:?}");
+    socket.stop();
+}
+
 #[test]
 fn settings_are_shown_without_passwords_and_params() {
     let shown = format!("{:?}", SocketConfig::new("ws://user:secret@host/socket?token=secret"));

@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::stream::Stream;
 use super::tls::Tls;
 use super::{ConnectError, socks, tcp};
+use crate::endpoint::is_authority;
 use crate::transport::head;
 use crate::transport::request::Target;
 
@@ -76,6 +77,11 @@ impl Proxy {
             Some("http" | "https" | "socks5" | "socks5h") => {}
             Some(_) => return Err(ProxyError::Scheme),
             None => return Err(ProxyError::Malformed),
+        }
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // Of two, which one ends the password is anyone's guess.
+        if authority.matches('@').count() > 1 || !is_authority(authority) {
+            return Err(ProxyError::Malformed);
         }
         Ok(Proxy::given(url, String::new()))
     }
@@ -242,6 +248,9 @@ mod tests {
         for (url, expected) in [
             ("", ProxyError::Malformed),
             ("proxy:3128", ProxyError::Malformed),
+            ("http://user:pa@secret@proxy:3128", ProxyError::Malformed),
+            ("http://proxy:99999", ProxyError::Malformed),
+            ("http://:3128", ProxyError::Malformed),
             ("ftp://proxy", ProxyError::Scheme),
             ("socks4://proxy", ProxyError::Scheme),
         ] {

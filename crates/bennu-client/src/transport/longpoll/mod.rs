@@ -107,15 +107,15 @@ async fn open(server: Arc<Server>) -> Result<LongPollConnection, OpenError> {
     };
     if answer.status != 200 {
         let retry_after = head::retry_after(&answer.headers);
-        let body = answer.body.slice(..answer.body.len().min(head::MAX_REFUSAL));
-        return Err(OpenError::Refused { status: answer.status, body, retry_after });
+        let (status, body) = (answer.status, head::beginning(&answer.body));
+        return Err(OpenError::Refused { status, body, retry_after });
     }
     match PollAnswer::parse(&answer.body) {
         Some(PollAnswer { status: 410, token: Some(token), .. }) => {
             Ok(LongPollConnection::new(server, token, lane))
         }
         Some(PollAnswer { status: status @ 400..=599, .. }) => {
-            Err(OpenError::Refused { status, body: answer.body, retry_after: None })
+            Err(OpenError::Refused { status, body: head::beginning(&answer.body), retry_after: None })
         }
         Some(PollAnswer { status, .. }) => {
             Err(OpenError::Failed(format!("the server answers a first poll with status {status}")))
