@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bennu_client::{Socket, SocketConfig};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sound_forge_audio::encode::Encoding;
@@ -119,6 +120,29 @@ async fn assert_exports(server: &Server, track: &Value) {
         let disposition = response.headers()["content-disposition"].to_str().unwrap();
         assert_eq!(disposition, format!("attachment; filename=\"{name}\""));
     }
+}
+
+#[tokio::test]
+async fn the_rust_client_follows_a_job_to_its_end() {
+    let folder = Folder::new();
+    let server = folder.serve(&[]);
+    let url = format!("{}/socket", server.url);
+    let socket = Socket::start(SocketConfig::new(url).param("token", &server.key)).unwrap();
+    let job = server.download(DEMO).await;
+    let topic = format!("jobs:{}", job["job_id"].as_str().unwrap());
+    let (_, channel) = socket.join(topic, ()).await.unwrap();
+    let mut progress = Vec::new();
+    let end = loop {
+        let message = channel.recv().await.unwrap();
+        let payload: Value = message.payload.parse().unwrap();
+        assert_eq!(payload["job_id"], job["job_id"]);
+        match message.event.as_str() {
+            "job:progress" => progress.push(payload["progress"].as_u64().unwrap()),
+            _ => break message.event,
+        }
+    };
+    assert_eq!(end.as_str(), "job:completed");
+    assert!(progress.is_sorted() && progress.last() == Some(&100), "{progress:?}");
 }
 
 #[tokio::test]
