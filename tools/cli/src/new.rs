@@ -48,8 +48,10 @@ const TAKEN: &[&str] = &[
     "axum",
     "bennu",
     "serde",
+    "serde-json",
     "tokio",
     "tracing",
+    "tracing-subscriber",
     "alloc",
     "core",
     "proc-macro",
@@ -221,7 +223,9 @@ fn name(path: &Path) -> anyhow::Result<&str> {
             "a project cannot be called {name:?}: small letters, digits, - and _, and a letter first"
         )));
     }
-    if TAKEN.contains(&name) || name.starts_with("bennu-") || name.replace('-', "_") == "serde_json" {
+    // Names that differ in these alone are the same crate in code.
+    let same = name.replace('_', "-");
+    if TAKEN.contains(&&*same) || same.starts_with("bennu-") {
         return Err(usage(format!(
             "a project cannot be called {name}: the name is taken by Rust or by a crate that it uses"
         )));
@@ -276,7 +280,12 @@ mod tests {
             ("tokio", None),
             ("bennu", None),
             ("bennu-server", None),
+            ("bennu_client", None),
             ("serde-json", None),
+            ("serde_json", None),
+            ("tracing_subscriber", None),
+            ("proc_macro", None),
+            ("bennus_chat", Some("bennus_chat")),
             ("..", None),
             ("/", None),
             ("", None),

@@ -1,7 +1,6 @@
 //! `bennu presence`: who is there, and who comes and goes.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -10,7 +9,7 @@ use bennu_protocol::presence::{Entry, PresenceChange, PresenceList};
 use clap::Args;
 use futures_util::{StreamExt as _, future, pin_mut};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::exit::{Exit, failure};
 use crate::print;
@@ -57,11 +56,11 @@ pub(crate) fn run(presence: &Presence) -> anyhow::Result<Exit> {
             failure(Exit::TimedOut, "no presence_state came: this topic may have no presence")
         })??;
         if presence.once {
-            presence.show_all(&list)?;
+            presence.show_all(&list).await?;
             return Ok(Exit::Done);
         }
         let announcing = session.announce(say);
-        presence.show_all(&list)?;
+        presence.show_all(&list).await?;
         tokio::select! {
             exit = presence.follow(&channel, list) => exit,
             () = async { announcing.await; future::pending().await } => Ok(Exit::Done),
@@ -76,12 +75,17 @@ async fn first_state(channel: &Channel, list: &mut PresenceList) -> anyhow::Resu
     Ok(())
 }
 
+/// What follows from messages that were missed.
+pub(crate) const MAY_BE_WRONG: &str = "who is said to be there may be wrong until the next presence_state";
+
 /// Takes in the next message, if it is about presence.
 async fn merge(channel: &Channel, list: &mut PresenceList) -> anyhow::Result<Vec<PresenceChange>> {
     let message = match channel.recv().await {
         Ok(message) => message,
-        // What is missing comes with the next state.
-        Err(RecvError::Missed { .. }) => return Ok(Vec::new()),
+        Err(RecvError::Missed { count }) => {
+            say(format!("{count} messages were missed: {MAY_BE_WRONG}"));
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(failure(Exit::ChannelClosed, error.to_string())),
     };
     Ok(match message.event.as_str() {
@@ -99,7 +103,7 @@ impl Presence {
             tokio::select! {
                 changed = merge(channel, &mut list) => {
                     for news in news(&changed?, &list) {
-                        self.show(&news)?;
+                        self.show(&news).await?;
                     }
                 }
                 Some(text) = statuses.next() => say(text),
@@ -107,8 +111,7 @@ impl Presence {
         }
     }
 
-    fn show_all(&self, list: &PresenceList) -> anyhow::Result<()> {
-        let mut stdout = anstream::stdout();
+    async fn show_all(&self, list: &PresenceList) -> anyhow::Result<()> {
         if self.json {
             let all = serde_json::to_value(&**list.presences())?;
             let line = if self.once {
@@ -116,10 +119,10 @@ impl Presence {
             } else {
                 json!({"at": Timestamp::now().to_string(), "type": "state", "presences": all})
             };
-            return Ok(writeln!(stdout, "{line}")?);
+            return Ok(print::out(print::json_text(&line)?).await?);
         }
         for (key, entry) in list.presences().iter() {
-            writeln!(stdout, "{}", person(AnsiColor::Cyan, " ", key, entry))?;
+            print::out(person(AnsiColor::Cyan, " ", key, entry)).await?;
         }
         let text = match list.presences().len() {
             0 => "nobody is there".to_owned(),
@@ -130,21 +133,20 @@ impl Presence {
         Ok(())
     }
 
-    fn show(&self, news: &News<'_>) -> anyhow::Result<()> {
+    async fn show(&self, news: &News<'_>) -> anyhow::Result<()> {
         let (kind, sign, color) = match news.kind {
             Kind::Came => ("join", "+", AnsiColor::Green),
             Kind::Changed => ("update", "~", AnsiColor::Yellow),
             Kind::Went => ("leave", "-", AnsiColor::Red),
         };
         let News { key, entry, .. } = *news;
-        let mut stdout = anstream::stdout();
-        if self.json {
+        let line = if self.json {
             let at = Timestamp::now().to_string();
-            writeln!(stdout, "{}", json!({"at": at, "type": kind, "key": key, "metas": entry.metas}))?;
+            print::json_text(&json!({"at": at, "type": kind, "key": key, "metas": entry.metas}))?
         } else {
-            writeln!(stdout, "{}", person(color, sign, key, entry))?;
-        }
-        Ok(stdout.flush()?)
+            person(color, sign, key, entry)
+        };
+        Ok(print::out(line).await?)
     }
 }
 
@@ -195,7 +197,8 @@ pub(crate) fn person(color: AnsiColor, sign: &str, key: &str, entry: &Entry) -> 
         .map(|meta| {
             let mut meta = meta.clone();
             meta.retain(|name, _| name != "phx_ref" && name != "phx_ref_prev");
-            print::plain(&Value::Object(meta).to_string()).into_owned()
+            // An object of JSON always has a form in JSON.
+            print::json_text(&meta).unwrap_or_default()
         })
         .collect();
     format!("{style}{sign} {}{style:#}  {}", print::plain(key), metas.join(" "))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use base64::Engine as _;
@@ -44,7 +45,33 @@ pub(crate) fn json(message: &Message) -> String {
         content,
     };
     // Text and raw JSON always have a form in JSON.
-    serde_json::to_string(&line).unwrap_or_default()
+    json_text(&line).unwrap_or_default()
+}
+
+/// A value as JSON in one line, the same for a program and a terminal.
+pub(crate) fn json_text(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(escape_controls(&serde_json::to_string(value)?).into_owned())
+}
+
+/// JSON of one line that says the same, and in which nothing can play with the terminal. Control characters are within its
+/// strings only, where they may be escaped; as they are, a terminal would obey them, and a pipe would lose them.
+fn escape_controls(json: &str) -> Cow<'_, str> {
+    if !json.contains(char::is_control) {
+        return json.into();
+    }
+    let escaped = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escaped).collect::<String>().into()
+}
+
+/// Writes a line on standard output, and waits until it is written. A thread of its own does it: whoever reads may take
+/// their time, and heartbeats and signals must not wait with the line.
+pub(crate) async fn out(line: String) -> io::Result<()> {
+    let write = move || {
+        let mut stdout = anstream::stdout().lock();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()
+    };
+    tokio::task::spawn_blocking(write).await.map_err(io::Error::other)?
 }
 
 /// A payload within a JSON object: `payload`, or `binary` in base64 with its `length`.
@@ -71,7 +98,7 @@ impl Content {
 /// A payload for people, in one line.
 pub(crate) fn payload(payload: &Payload) -> String {
     match (payload.as_json(), payload.as_binary()) {
-        (Some(json), _) => plain(&one_line(json)).into_owned(),
+        (Some(json), _) => escape_controls(&one_line(json)).into_owned(),
         (None, Some(bytes)) => hexadecimal(bytes),
         (None, None) => String::new(),
     }
@@ -121,7 +148,7 @@ mod tests {
         for (payload, expected) in [
             (json(r#"{"a": 1}"#), r#"{"a": 1}"#),
             (json("{\"a\":\n\t1}"), "{\"a\":  1}"),
-            (json("\"\u{9b}31m\""), "\"\\u{9b}31m\""),
+            (json("\"\u{9b}31m\u{7f}\""), r#""\u009b31m\u007f""#),
             (Payload::binary(vec![1, 255]), "<2 bytes: 01 ff>"),
         ] {
             assert_eq!(strip(line(&message(payload))), format!("room:1  shout  {expected}"));
@@ -131,12 +158,22 @@ mod tests {
     }
 
     #[test]
+    fn json_without_control_characters_says_the_same() {
+        let controls: String = ('\0'..='\u{a0}').filter(|c| c.is_control()).collect();
+        let text = json_text(&controls).unwrap();
+        assert!(text.is_ascii() && !text.contains(char::is_control), "{text}");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), controls);
+    }
+
+    #[test]
     fn lines_for_programs_keep_the_payload_as_it_came() {
         let raw = RawValue::from_string("{\"n\":1.50,\n\"big\":123456789012345678901234567890}".to_owned())
             .unwrap();
         let line = json(&message(Payload::json(&raw).unwrap()));
         assert!(line.contains(r#""payload":{"n":1.50, "big":123456789012345678901234567890}"#), "{line}");
         assert!(!line.contains('\n'));
+        let line = json(&Message::new("room:\u{9b}", "\u{1b}[2J", Payload::empty()));
+        assert!(line.ends_with(r#""topic":"room:\u009b","event":"\u001b[2J","payload":{}}"#), "{line}");
         let line = json(&message(Payload::binary(vec![1, 255])));
         assert!(line.ends_with(r#""topic":"room:1","event":"shout","binary":"Af8=","length":2}"#), "{line}");
     }

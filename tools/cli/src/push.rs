@@ -1,6 +1,6 @@
 //! `bennu push`: pushes one event, and prints the reply.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,11 +94,11 @@ impl Push {
     async fn ask(&self, channel: &Channel, payload: Payload) -> anyhow::Result<Exit> {
         match channel.push(&self.event, payload).await {
             Ok(response) => {
-                self.print(&Status::Ok, &response)?;
+                self.print(&Status::Ok, &response).await?;
                 Ok(Exit::Done)
             }
             Err(PushError::Refused { status, response }) => {
-                self.print(&status, &response)?;
+                self.print(&status, &response).await?;
                 Err(failure(
                     Exit::ErrorReply,
                     format!("the server replied {}", print::plain(status.as_str())),
@@ -108,7 +108,7 @@ impl Push {
         }
     }
 
-    fn print(&self, status: &Status, response: &Payload) -> anyhow::Result<()> {
+    async fn print(&self, status: &Status, response: &Payload) -> anyhow::Result<()> {
         #[derive(Serialize)]
         struct Line<'a> {
             status: &'a str,
@@ -116,10 +116,10 @@ impl Push {
             content: Content,
         }
         let line = match self.json {
-            true => serde_json::to_string(&Line { status: status.as_str(), content: Content::of(response) })?,
+            true => print::json_text(&Line { status: status.as_str(), content: Content::of(response) })?,
             false => print::payload(response),
         };
-        Ok(writeln!(anstream::stdout(), "{line}")?)
+        Ok(print::out(line).await?)
     }
 }
 

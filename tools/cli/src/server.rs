@@ -71,14 +71,7 @@ pub(crate) struct Access {
 impl Server {
     /// The URL without what may be secret.
     pub(crate) fn shown(&self) -> String {
-        let url = self.url.split('?').next().unwrap_or_default();
-        match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
-            }
-            None => url.to_owned(),
-        }
+        without_secrets(&self.url)
     }
 
     /// Reads what has to be read.
@@ -113,6 +106,20 @@ impl Server {
     }
 }
 
+/// A URL, or what somebody takes for one, without credentials, query and fragment.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let behind_at = |text: &str| text.rsplit('@').next().unwrap_or_default().to_owned();
+    match url.split_once("//") {
+        Some((scheme, rest)) if scheme.is_empty() || scheme.ends_with(':') => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            format!("{scheme}//{}{path}", behind_at(authority))
+        }
+        _ if url.starts_with('/') => url.to_owned(),
+        _ => behind_at(url),
+    }
+}
+
 /// A JSON object that an option was given.
 pub(crate) fn object(option: &str, text: &str) -> anyhow::Result<Value> {
     let usage = |what: String| failure(Exit::Usage, format!("{option}: {what}"));
@@ -124,4 +131,25 @@ pub(crate) fn object(option: &str, text: &str) -> anyhow::Result<Value> {
 fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("a header is a name, a colon and a value")?;
     Ok(Header(name.trim().to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_secrets() {
+        for (url, expected) in [
+            ("wss://user:pa55@h:4000/socket?token=x", "wss://h:4000/socket"),
+            ("wss://us@er:pa55@h/@me", "wss://h/@me"),
+            ("user:pa55@h/socket?token=x", "h/socket"),
+            ("user:pa/5@5@h", "h"),
+            ("user:pa//55@h", "h"),
+            ("//user:pa55@h/login#token=x", "//h/login"),
+            ("/login/@me?token=x", "/login/@me"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(url), expected, "{url}");
+        }
+    }
 }

@@ -238,7 +238,7 @@ pub(crate) fn not_pushed(error: &PushError) -> (Exit, String) {
     match error {
         PushError::Refused { status, response } => (
             Exit::ErrorReply,
-            format!("the server replied {}: {}", status.as_str(), print::payload(response)),
+            format!("the server replied {}: {}", print::plain(status.as_str()), print::payload(response)),
         ),
         PushError::TimedOut { was_sent: true } => {
             (Exit::TimedOut, "no reply came in time; the server may have handled the push".to_owned())
@@ -264,5 +264,24 @@ pub(crate) fn payload(option: &str, text: Option<&str>) -> anyhow::Result<Payloa
             Payload::json(&crate::server::object(option, text)?).context("the payload cannot be written")
         }
         None => Ok(Payload::empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bennu_protocol::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_a_server_replies_cannot_play_with_the_terminal() {
+        for (status, shown) in [
+            (Status::Error, "error"),
+            (Status::Custom("busy".into()), "busy"),
+            (Status::Custom("\u{1b}[2J\u{9b}".into()), "\\u{1b}[2J\\u{9b}"),
+        ] {
+            let (exit, text) = not_pushed(&PushError::Refused { status, response: Payload::empty() });
+            assert_eq!((exit, text), (Exit::ErrorReply, format!("the server replied {shown}: {{}}")));
+        }
     }
 }

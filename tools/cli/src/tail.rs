@@ -1,6 +1,5 @@
 //! `bennu tail`: prints events as they come.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use bennu_client::{Channel, ChannelStatus, JoinError, Message, RecvError};
@@ -89,9 +88,7 @@ impl Tail {
         while left > 0 {
             match happenings.next().await {
                 Some(Happening::Message(message)) if self.wants(&message) => {
-                    let mut stdout = anstream::stdout();
-                    writeln!(stdout, "{}", self.line(&message))?;
-                    stdout.flush()?;
+                    print::out(self.line(&message)).await?;
                     left -= 1;
                 }
                 Some(Happening::Message(_)) => {}

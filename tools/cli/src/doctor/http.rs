@@ -81,7 +81,18 @@ pub(super) fn request(
     path: &str,
     body: String,
 ) -> anyhow::Result<Request<Full<Bytes>>> {
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, target.authority());
+    let is_own = |name: header::HeaderName| {
+        target.headers().iter().any(|(own, _)| own.eq_ignore_ascii_case(name.as_str()))
+    };
+    let mut request = Request::builder().method(method).uri(path);
+    if !is_own(header::HOST) {
+        request = request.header(header::HOST, target.authority());
+    }
+    if let Some(authorization) = target.authorization()
+        && !is_own(header::AUTHORIZATION)
+    {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
     for (name, value) in target.headers() {
         request = request.header(name, value);
     }

@@ -28,7 +28,11 @@ pub(super) async fn check(
             Ok(Received::Message(_)) => {}
             Ok(Received::Closed(code)) => break Some(code),
             Ok(Received::Nothing) => break None,
-            Err(_) => break Some(None),
+            Err(error) => {
+                let text = format!("a message on a silent connection cannot be read: {error:#}");
+                let advice = "whoever sends it, server or proxy, does not speak as Phoenix Channels do: look at their logs";
+                return report.add(Finding::fail("idle", text, advice).took(begin.elapsed()));
+            }
         }
     };
     let silence = begin.elapsed();

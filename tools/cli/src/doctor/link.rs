@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bennu_protocol::websocket::{
     Decoder, Extension, Item, Limits, Opcode, Role, close, encode_masked, handshake, permessage_deflate,
 };
@@ -213,7 +213,8 @@ fn put_headers(
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(permessage_deflate::OFFER));
     }
     if let Some(token) = target.auth_token() {
-        let protocols = format!("phoenix, base64url.bearer.phx.{}", URL_SAFE_NO_PAD.encode(token));
+        // As the client does: despite the name, Phoenix reads standard base64.
+        let protocols = format!("phoenix, base64url.bearer.phx.{}", STANDARD_NO_PAD.encode(token));
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols.parse()?);
     }
     Ok(())

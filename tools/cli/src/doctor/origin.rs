@@ -12,15 +12,17 @@ pub(super) async fn check(target: &Target, report: &mut Report) -> anyhow::Resul
     let own = target.origin();
     report.add(match asked(target, &own).await {
         Ok(None) => Finding::ok("origin", format!("a page of {own} may connect")),
-        Ok(Some(status)) => Finding::fail(
+        Ok(Some(status)) => Finding::unanswered("origin", status).unwrap_or_else(|| Finding::fail(
             "origin",
             format!("a page of {own} is refused with {status}"),
             format!("browsers cannot connect from this host's own pages: allow {own} in check_origin, or set the url's host that it is compared with"),
-        ),
+        )),
         Err(error) => failed(&error),
     })?;
     report.add(match asked(target, FOREIGN).await {
-        Ok(Some(status)) => Finding::ok("origin", format!("a page of somebody else is refused with {status}")),
+        Ok(Some(status)) => Finding::unanswered("origin", status).unwrap_or_else(|| {
+            Finding::ok("origin", format!("a page of somebody else is refused with {status}"))
+        }),
         Ok(None) => Finding::warn(
             "origin",
             "a page of anybody may connect",

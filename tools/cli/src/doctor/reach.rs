@@ -11,7 +11,7 @@ use rustls::{CertificateError, Error as TlsError};
 use super::http::{self as requests, Answer};
 use super::report::{Finding, Report};
 use super::target::{Target, Tls};
-use crate::span;
+use crate::{print, server, span};
 
 /// A certificate with less time left should have been renewed.
 const RENEWED_BEFORE: Duration = Duration::from_secs(14 * 86_400);
@@ -183,7 +183,7 @@ fn answered(answer: &Answer) -> Finding {
             "http",
             format!(
                 "redirects to {} ({status}), and clients of WebSocket do not follow",
-                answer.header(header::LOCATION)
+                print::plain(&server::without_secrets(answer.header(header::LOCATION)))
             ),
             "use the URL it redirects to; an http:// URL that redirects to https:// is wss:// here",
         ),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::exit::Exit;
+use crate::print;
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -43,6 +44,12 @@ impl Finding {
 
     pub(super) fn skip(check: &'static str, text: impl Into<String>) -> Self {
         Finding { outcome: Outcome::Skip, ..Finding::ok(check, text) }
+    }
+
+    /// What a request that was refused has to say about a check when the server is busy or broken: nothing.
+    pub(super) fn unanswered(check: &'static str, status: u16) -> Option<Self> {
+        let about_itself = matches!(status, 429 | 500..=599);
+        about_itself.then(|| Finding::skip(check, format!("refused with {status}, so nothing can be said")))
     }
 
     pub(super) fn warn(check: &'static str, text: impl Into<String>, advice: impl Into<String>) -> Self {
@@ -89,7 +96,8 @@ impl Report {
         let (warnings, failures) = (count(Outcome::Warn), count(Outcome::Fail));
         let mut stdout = anstream::stdout();
         if self.json {
-            writeln!(stdout, "{}", json!({"url": self.url, "ok": failures == 0, "checks": self.findings}))?;
+            let all = json!({"url": self.url, "ok": failures == 0, "checks": self.findings});
+            writeln!(stdout, "{}", print::json_text(&all)?)?;
         } else {
             let (ok, skipped) = (count(Outcome::Ok), count(Outcome::Skip));
             writeln!(stdout, "\n{ok} ok, {warnings} to look at, {failures} failed, {skipped} skipped")?;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bennu_client::Params;
 use http::Uri;
 use rustls::pki_types::ServerName;
@@ -20,6 +22,8 @@ pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) tls: Option<Tls>,
+    /// What `Authorization` says for the credentials in the URL.
+    authorization: Option<String>,
 }
 
 /// How to speak TLS with it.
@@ -40,7 +44,9 @@ impl Target {
             true => Some(Tls::new(&host)?),
             false => None,
         };
-        Ok(Target { access, timeout, host, port, tls })
+        let credentials = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
+        let authorization = credentials.map(|(credentials, _)| basic_auth(credentials));
+        Ok(Target { access, timeout, host, port, tls, authorization })
     }
 
     /// Path and query of a transport's URL.
@@ -66,6 +72,10 @@ impl Target {
 
     pub(super) fn headers(&self) -> &[(String, String)] {
         &self.access.headers
+    }
+
+    pub(super) fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
     }
 
     pub(super) fn auth_token(&self) -> Option<&str> {
@@ -95,4 +105,45 @@ impl Tls {
 fn uri(access: &Access, segment: &str, vsn: &str, params: &Params) -> anyhow::Result<Uri> {
     let url = access.endpoint.url(segment, vsn, params);
     url.parse().map_err(|_| failure(Exit::Usage, "the url cannot be requested"))
+}
+
+/// Credentials of a URL as the client sends them.
+fn basic_auth(credentials: &str) -> String {
+    format!("Basic {}", STANDARD.encode(percent_decoded(credentials)))
+}
+
+/// A percent sign that no two hexadecimal digits follow stands for itself.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
+                rest = &after[2..];
+            }
+            _ => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_a_url() {
+        for (credentials, expected) in [
+            ("user:pass", "Basic dXNlcjpwYXNz"),
+            ("user:p%20w", "Basic dXNlcjpwIHc="),
+            ("user:%zz%4", "Basic dXNlcjolenolNA=="),
+        ] {
+            assert_eq!(basic_auth(credentials), expected, "{credentials}");
+        }
+    }
 }

@@ -81,11 +81,16 @@ fn retry_after(answer: &Answer) -> Option<Finding> {
 pub(super) async fn compression(target: &Target, report: &mut Report) -> anyhow::Result<()> {
     let finding = match Link::open(target, Ask { compression: true, ..Ask::default() }).await {
         Ok(Opened::Link(link)) => compressed(link, target).await?,
-        Ok(Opened::Refused(answer)) => Finding::fail(
-            "compression",
-            format!("a client that offers compression is refused with {}", answer.status.as_u16()),
-            "browsers always offer it: whoever refuses them for that, server or proxy, has to be mended",
-        ),
+        Ok(Opened::Refused(answer)) => {
+            let status = answer.status.as_u16();
+            Finding::unanswered("compression", status).unwrap_or_else(|| {
+                Finding::fail(
+                    "compression",
+                    format!("a client that offers compression is refused with {status}"),
+                    "browsers always offer it: whoever refuses them for that, server or proxy, has to be mended",
+                )
+            })
+        }
         Err(error) => Finding::fail(
             "compression",
             format!("an offer of compression fails: {error:#}"),

@@ -12,16 +12,17 @@ pub(super) async fn check(target: &Target, report: &mut Report) -> anyhow::Resul
     let old = status(target, "1.0.0").await;
     report.add(match old {
         Ok(None) => Finding::ok("version", "1.0.0 and 2.0.0 are served"),
-        Ok(Some(status)) => Finding::warn(
+        Ok(Some(status)) => Finding::unanswered("version", status).unwrap_or_else(|| Finding::warn(
             "version",
             format!("2.0.0 is served, 1.0.0 is refused with {status}"),
             "clients older than Phoenix 1.4 and many of other languages speak 1.0.0: serve both, unless you know all your clients",
-        ),
+        )),
         Err(error) => Finding::fail("version", format!("2.0.0 is served, 1.0.0 fails: {error:#}"), "look at the server's log"),
     })?;
     let unknown = status(target, UNKNOWN).await;
     report.add(match unknown {
-        Ok(Some(status)) => Finding::ok("version", format!("an unknown version is refused with {status}")),
+        Ok(Some(status)) => Finding::unanswered("version", status)
+            .unwrap_or_else(|| Finding::ok("version", format!("an unknown version is refused with {status}"))),
         Ok(None) => Finding::fail(
             "version",
             format!("version {UNKNOWN} is accepted, which nobody speaks"),

@@ -16,7 +16,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{Editor, ExternalPrinter, Helper};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::command::{Command, WORDS};
 use super::terminal::Terminal;
@@ -52,7 +53,12 @@ impl Lines {
         let topics = Topics::default();
         if !io::stdin().is_terminal() {
             thread::spawn(move || read_pipe(&asked, &answer));
-            return Ok((Lines { ask, lines, topics, _terminal: None }, Output::Pipe));
+            let output = print_elsewhere(|text| {
+                // Who does not read any more is told nothing more; the lines go on being executed.
+                let mut stdout = anstream::stdout().lock();
+                let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+            });
+            return Ok((Lines { ask, lines, topics, _terminal: None }, Output::Pipe(output)));
         }
         let terminal = Some(Terminal::remember());
         let mut editor = Editor::<Words, FileHistory>::new().context("the terminal cannot be used")?;
@@ -61,8 +67,9 @@ impl Lines {
             // The first time there is none.
             let _ = editor.load_history(path);
         }
-        let printer = editor.create_external_printer().context("the terminal cannot be used")?;
-        let output = print_above(printer);
+        let mut printer = editor.create_external_printer().context("the terminal cannot be used")?;
+        // Between two lines, the printer may wait until the next one is edited. If the terminal is gone, the next line says so.
+        let output = print_elsewhere(move |text| drop(printer.print(text)));
         thread::spawn(move || edit(editor, history, &asked, &answer));
         Ok((Lines { ask, lines, topics, _terminal: terminal }, Output::Terminal(output)))
     }
@@ -170,14 +177,14 @@ impl Validator for Words {}
 /// Where things are shown: at a terminal above the line that is being edited.
 pub(super) enum Output {
     Terminal(std_mpsc::Sender<Shown>),
-    Pipe,
+    Pipe(std_mpsc::Sender<Shown>),
 }
 
 /// What goes to the thread that prints.
 pub(super) enum Shown {
     Text(String),
     /// Answered when all before it is printed.
-    Mark(std_mpsc::Sender<()>),
+    Mark(oneshot::Sender<()>),
 }
 
 /// So long the last words may take.
@@ -185,12 +192,11 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 
 impl Output {
     /// Waits until all is printed, when no further line is edited.
-    pub(super) fn flush(&self) {
-        if let Output::Terminal(printer) = self {
-            let (done, printed) = std_mpsc::channel();
-            // As in `above`; and what the editor has kept for its next line is lost with it.
-            let _ = printer.send(Shown::Mark(done));
-            let _ = printed.recv_timeout(LAST_WORDS);
+    pub(super) async fn flush(&self) {
+        match self {
+            // What the editor has kept for its next line is lost with it.
+            Output::Terminal(printer) => drop(timeout(LAST_WORDS, printed(printer)).await),
+            Output::Pipe(printer) => printed(printer).await,
         }
     }
 
@@ -198,13 +204,14 @@ impl Output {
         matches!(self, Output::Terminal(_))
     }
 
-    /// What the user asked for, or what came.
-    pub(super) fn line(&self, text: &str) {
+    /// What the user asked for, or what came. Waits until whoever reads a pipe has room for it.
+    pub(super) async fn line(&self, text: &str) {
         match self {
             Output::Terminal(printer) => above(printer, text),
-            Output::Pipe => {
-                // Who does not read any more is told nothing more; the lines go on being executed.
-                let _ = writeln!(anstream::stdout(), "{text}");
+            Output::Pipe(printer) => {
+                // The thread ends after this.
+                let _ = printer.send(Shown::Text(text.to_owned()));
+                printed(printer).await;
             }
         }
     }
@@ -216,7 +223,7 @@ impl Output {
                 let style = anstyle::Style::new().dimmed();
                 above(printer, &format!("{style}* {text}{style:#}"));
             }
-            Output::Pipe => session::say(text.to_owned()),
+            Output::Pipe(_) => session::say(text.to_owned()),
         }
     }
 
@@ -228,26 +235,33 @@ impl Output {
                 above(printer, &format!("{style}{text}{style:#}"));
             }
             // As with `line`.
-            Output::Pipe => drop(writeln!(anstream::stderr(), "bennu: {text}")),
+            Output::Pipe(_) => drop(writeln!(anstream::stderr(), "bennu: {text}")),
         }
     }
 }
 
-/// Prints in a thread of its own: between two lines, the printer may wait until the next one is edited, and nobody must wait with it.
-/// What waits is not bounded, as it is no more than somebody reads.
-fn print_above(mut printer: impl ExternalPrinter + Send + 'static) -> std_mpsc::Sender<Shown> {
+/// Prints in a thread of its own, as printing may have to wait, and heartbeats and signals must not wait with it.
+/// What waits for a terminal is not bounded, as it is no more than somebody reads.
+fn print_elsewhere(mut print: impl FnMut(String) + Send + 'static) -> std_mpsc::Sender<Shown> {
     let (sender, shown) = std_mpsc::channel();
     thread::spawn(move || {
         for it in shown {
             match it {
-                // If the terminal is gone, the next line says so.
-                Shown::Text(text) => drop(printer.print(text)),
+                Shown::Text(text) => print(text),
                 // Who waited may have given up.
                 Shown::Mark(done) => drop(done.send(())),
             }
         }
     });
     sender
+}
+
+/// Waits until all is printed that was sent so far.
+async fn printed(printer: &std_mpsc::Sender<Shown>) {
+    let (done, printed) = oneshot::channel();
+    // Where the thread is gone, nothing is left to be waited for.
+    let _ = printer.send(Shown::Mark(done));
+    let _ = printed.await;
 }
 
 fn above(printer: &std_mpsc::Sender<Shown>, text: &str) {

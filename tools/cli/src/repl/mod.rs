@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -21,6 +22,7 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use self::command::{Command, HELP};
 use self::input::{Input, Lines, Output};
 use crate::exit::{Exit, failure};
+use crate::presence::{MAY_BE_WRONG, person};
 use crate::print;
 use crate::server::Server;
 use crate::session::{self, Session, not_pushed};
@@ -106,7 +108,7 @@ impl Talk<'_> {
                 Err(what) => self.complain(&failure(Exit::Usage, what)),
             }
         }
-        self.output.flush();
+        self.output.flush().await;
         // At a terminal people have seen what failed.
         Ok(self.failed.get().filter(|_| !self.output.is_terminal()).unwrap_or(Exit::Done))
     }
@@ -126,33 +128,40 @@ impl Talk<'_> {
             tokio::select! {
                 biased;
                 done = &mut future => return done,
-                it = happens => self.show(it),
+                it = happens => self.show(it).await,
             }
         }
     }
 
-    fn show(&self, it: Happening) {
+    async fn show(&self, it: Happening) {
         match it {
-            Happening::Message(message) => self.show_message(&message),
-            Happening::Missed(count) => self.output.note(&format!("{count} messages were missed")),
+            Happening::Message(message) => self.show_message(&message).await,
+            Happening::Missed(count) => {
+                self.output.note(&format!("{count} messages were missed: {MAY_BE_WRONG}"));
+            }
             Happening::Status(text) => self.output.note(&text),
         }
     }
 
-    fn show_message(&self, message: &Message) {
+    async fn show_message(&self, message: &Message) {
         let topic = message.topic.as_str();
-        let mut presences = self.presences.borrow_mut();
-        let list = presences.entry(topic.to_owned()).or_default();
-        let merged = match message.event.as_str() {
-            "presence_state" => list.handle_state(&message.payload).map(drop),
-            "presence_diff" => list.handle_diff(&message.payload).map(drop),
-            _ => Ok(()),
-        };
-        if let Err(error) = merged {
+        if let Err(error) = self.merge(message) {
             self.output.note(&format!("{}: {error}", print::plain(topic)));
         }
-        self.output.line(&print::line(message));
+        self.output.line(&print::line(message)).await;
         self.heard.borrow_mut().push(message.event.as_str().to_owned());
+    }
+
+    /// Takes in who comes and goes.
+    fn merge(&self, message: &Message) -> anyhow::Result<()> {
+        let mut presences = self.presences.borrow_mut();
+        let list = presences.entry(message.topic.as_str().to_owned()).or_default();
+        match message.event.as_str() {
+            "presence_state" => drop(list.handle_state(&message.payload)?),
+            "presence_diff" => drop(list.handle_diff(&message.payload)?),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn complain(&self, error: &anyhow::Error) {
@@ -171,23 +180,23 @@ impl Talk<'_> {
             Command::Leave { topic } => self.leave(&topic).await,
             Command::Push { topic, event, payload } => self.push(&topic, &event, payload).await,
             Command::Send { topic, event, payload } => self.send(&topic, &event, payload).await,
-            Command::Presence { topic } => self.presence(&topic),
+            Command::Presence { topic } => self.presence(&topic).await,
             Command::Wait { event, time } => self.wait(&event, time.unwrap_or(self.session.timeout)).await,
             Command::Topics => {
                 for topic in self.session.topics() {
                     let status =
                         self.session.channel(&topic).map_or("left", |channel| channel.status().as_str());
-                    self.output.line(&format!("{}  {status}", print::plain(&topic)));
+                    self.output.line(&format!("{}  {status}", print::plain(&topic))).await;
                 }
                 Ok(())
             }
             Command::Ping => {
                 let took = self.session.socket.ping().await.map_err(|error| failed(&error))?;
-                self.output.line(&format!("answered in {}", span::describe_finely(took)));
+                self.output.line(&format!("answered in {}", span::describe_finely(took))).await;
                 Ok(())
             }
             Command::Help => {
-                self.output.line(HELP);
+                self.output.line(HELP).await;
                 Ok(())
             }
             // It ends the loop that reads lines.
@@ -198,7 +207,7 @@ impl Talk<'_> {
     async fn join(&self, topic: &str, params: Payload) -> anyhow::Result<()> {
         let (response, channel) = self.session.join(topic, params).await?;
         self.happening.borrow_mut().push(happenings(channel));
-        self.output.line(&format!("joined {}: {}", print::plain(topic), print::payload(&response)));
+        self.output.line(&format!("joined {}: {}", print::plain(topic), print::payload(&response))).await;
         Ok(())
     }
 
@@ -207,34 +216,34 @@ impl Talk<'_> {
         self.session.forget(topic);
         self.presences.borrow_mut().remove(topic);
         channel.leave().await.map_err(|error| failed(&error))?;
-        self.output.line(&format!("left {}", print::plain(topic)));
+        self.output.line(&format!("left {}", print::plain(topic))).await;
         Ok(())
     }
 
     async fn push(&self, topic: &str, event: &str, payload: Payload) -> anyhow::Result<()> {
         let response = self.channel(topic)?.push(event, payload).await.map_err(|error| failed(&error))?;
-        self.output.line(&format!("ok: {}", print::payload(&response)));
+        self.output.line(&format!("ok: {}", print::payload(&response))).await;
         Ok(())
     }
 
     async fn send(&self, topic: &str, event: &str, payload: Payload) -> anyhow::Result<()> {
         let sending = self.channel(topic)?.push_async(event, payload).map_err(|error| failed(&error))?;
         sending.await.map_err(|error| failed(&error))?;
-        self.output.line("sent");
+        self.output.line("sent").await;
         Ok(())
     }
 
-    fn presence(&self, topic: &str) -> anyhow::Result<()> {
+    async fn presence(&self, topic: &str) -> anyhow::Result<()> {
         self.channel(topic)?;
-        let presences = self.presences.borrow();
-        let list = presences.get(topic).filter(|list| list.is_synced());
+        let synced = |list: &PresenceList| list.is_synced().then(|| Arc::clone(list.presences()));
+        let list = self.presences.borrow().get(topic).and_then(synced);
         let list = list.ok_or_else(|| {
             failure(Exit::Failed, "no presence_state has come: this topic may have no presence")
         })?;
-        for (key, entry) in list.presences().iter() {
-            self.output.line(&crate::presence::person(anstyle::AnsiColor::Cyan, " ", key, entry));
+        for (key, entry) in list.iter() {
+            self.output.line(&person(anstyle::AnsiColor::Cyan, " ", key, entry)).await;
         }
-        self.output.line(&format!("{} there", list.presences().len()));
+        self.output.line(&format!("{} there", list.len())).await;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use super::json::value;
 use super::notation::Elixir;
 use super::{from_unix_ms, moment, timestamp};
 use crate::exit::{Exit, failure};
+use crate::print;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
@@ -60,7 +61,7 @@ pub(super) fn run(token: &str, as_json: bool) -> anyhow::Result<Exit> {
         }
         Some(Protection::Signed(digest)) => {
             let content = Content::read(token)?;
-            let text = if as_json { content.json(digest).to_string() } else { content.text(digest) };
+            let text = if as_json { print::json_text(&content.json(digest))? } else { content.text(digest) };
             writeln!(stdout, "{text}")?;
             Ok(Exit::Done)
         }

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, failure};
+use crate::print;
 use crate::secret::{self, SecretSource};
 use crate::span;
 
@@ -178,9 +179,9 @@ impl Verify {
         if self.json {
             let expires_at = expires_at.map(timestamp);
             let object = json!({"data": data, "signed_at": timestamp(signed_at), "expires_at": expires_at});
-            writeln!(stdout, "{object}")?;
+            writeln!(stdout, "{}", print::json_text(&object)?)?;
         } else {
-            writeln!(stdout, "{data}")?;
+            writeln!(stdout, "{}", print::json_text(&data)?)?;
             let expiry =
                 expires_at.map_or_else(|| "never expires".to_owned(), |at| format!("expires {}", moment(at)));
             // For people: standard output is the data alone.

@@ -1,7 +1,9 @@
 //! `bennu doctor`: a deployment as it should be, and each thing that can be wrong with one.
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bennu::axum::rustls::ServerConfig;
@@ -191,10 +193,81 @@ fn a_program_that_speaks_no_http() {
 #[test]
 fn a_redirect_is_not_followed() {
     let server = Broken::start(|asked| {
-        asked.answer("301 Moved Permanently", "location: https://example.com/\r\n", "")
+        let location = "location: https://user:pa55@example.com/in?token=s3cret#s3cret\r\n";
+        asked.answer("301 Moved Permanently", location, "")
     });
     let report = examine(&server.url(), &[]);
-    assert!(fails_alone(&report, "http").contains("https://example.com/"));
+    let complaint = fails_alone(&report, "http");
+    assert!(complaint.contains("redirects to https://example.com/in (301)"), "{complaint}");
+}
+
+/// Hands a request to a server, and its answers back.
+fn pass_on(asked: Asked, to: SocketAddr) {
+    let (client, server) = asked.forward(to);
+    let back = (server.try_clone().expect("a stream"), client.try_clone().expect("a stream"));
+    std::thread::spawn(move || carry(client, server));
+    carry(back.0, back.1);
+}
+
+#[test]
+fn a_refusal_of_a_busy_server_says_nothing_about_what_was_asked() {
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let server = Server::start();
+        let address = server.address;
+        let proxy = Broken::start(move |asked| {
+            let further = !asked.head.contains("vsn=2.0.0")
+                || asked.header("origin").is_some()
+                || asked.header("sec-websocket-extensions").is_some();
+            if further { asked.answer(status, "", "") } else { pass_on(asked, address) }
+        });
+        let report = examine(&proxy.url(), &[]);
+        for (check, outcomes) in
+            [("version", &["skip"; 2][..]), ("origin", &["skip"; 2]), ("compression", &["skip"])]
+        {
+            assert_eq!(report.outcomes(check), outcomes, "{check}: {:#}", report.0);
+            let said = report.complaint(check, "skip");
+            assert!(said.contains(&format!("refused with {}", &status[..3])), "{said}");
+        }
+        assert_eq!(report.1.code, 0, "{:#}", report.0);
+    }
+}
+
+#[test]
+fn requests_are_those_of_the_client() {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    let server = Broken::start(move |asked| {
+        seen.lock().unwrap().push(asked.head.clone());
+        asked.answer("403 Forbidden", "", "");
+    });
+    let url = format!("ws://user:p%20w@{}/socket", server.address);
+    examine(&url, &["-H", "host: elsewhere.example", "--token", "??>"]);
+    let heads = std::mem::take(&mut *heads.lock().unwrap());
+    assert_eq!(heads.len(), 3, "http, upgrade, longpoll: {heads:#?}");
+    for head in &heads {
+        let values = |name: &str| {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            let values = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
+            values.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(values("host"), ["elsewhere.example"], "{head}");
+        assert_eq!(values("authorization"), ["Basic dXNlcjpwIHc="], "{head}");
+        if !values("upgrade").is_empty() {
+            assert_eq!(values("sec-websocket-protocol"), ["phoenix, base64url.bearer.phx.Pz8+"], "{head}");
+        }
+    }
+
+    let server = Broken::start(|asked| {
+        let status = if asked.header("authorization") == Some("Bearer mine") {
+            "403 Forbidden"
+        } else {
+            "400 Bad Request"
+        };
+        asked.answer(status, "", "");
+    });
+    let url = format!("ws://user:p%20w@{}/socket", server.address);
+    let report = examine(&url, &["-H", "Authorization: Bearer mine"]);
+    assert!(report.complaint("upgrade", "fail").contains("403"), "{:#}", report.0);
 }
 
 #[test]
@@ -300,10 +373,7 @@ fn a_proxy_that_drops_the_query_lets_every_version_in() {
     let address = server.address;
     let proxy = Broken::start(move |asked| {
         let head = asked.head.replace("vsn=99.0.0", "vsn=2.0.0");
-        let (client, server) = Asked { head, stream: asked.stream }.forward(address);
-        let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        std::thread::spawn(move || carry(client, server));
-        carry(back.0, back.1);
+        pass_on(Asked { head, stream: asked.stream }, address);
     });
     assert!(fails_alone(&examine(&proxy.url(), &[]), "version").contains("drops the query"));
 }
@@ -442,10 +512,7 @@ fn a_clock_that_is_wrong() {
         if !asked.wants_upgrade() && !asked.head.contains("longpoll") {
             return asked.answer("400 Bad Request", "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "");
         }
-        let (client, server) = asked.forward(address);
-        let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        std::thread::spawn(move || carry(client, server));
-        carry(back.0, back.1);
+        pass_on(asked, address);
     });
     let report = examine(&proxy.url(), &[]);
     assert!(report.complaint("clock", "warn").contains("behind"));
@@ -462,10 +529,7 @@ fn compression_that_keeps_context_though_asked_not_to() {
             let _ = stream.read(&mut [0; 64]);
             return;
         }
-        let (client, server) = asked.forward(address);
-        let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        std::thread::spawn(move || carry(client, server));
-        carry(back.0, back.1);
+        pass_on(asked, address);
     });
     assert!(fails_alone(&examine(&proxy.url(), &[]), "compression").contains("turn compression off"));
 }
@@ -480,4 +544,27 @@ fn silence_is_waited_out_when_asked_for() {
     let server = Server::start();
     let report = examine(&server.url(), &["--idle", "300ms"]);
     assert!(report.complaint("idle", "warn").contains("stays open"));
+}
+
+#[test]
+fn a_message_that_ends_the_silence_and_cannot_be_read_is_said() {
+    let server = Server::start();
+    let address = server.address;
+    let opened = AtomicUsize::new(0);
+    let proxy = Broken::start(move |asked| {
+        let usual = asked.wants_upgrade()
+            && asked.head.contains("vsn=2.0.0")
+            && asked.header("origin").is_none()
+            && asked.header("sec-websocket-extensions").is_none();
+        // The upgrade is the first, heartbeats the second, silence the third.
+        if usual && opened.fetch_add(1, Ordering::Relaxed) == 2 {
+            let mut stream = asked.upgrade("");
+            stream.write_all(b"\x81\x01x").unwrap();
+            let _ = stream.read(&mut [0; 64]);
+            return;
+        }
+        pass_on(asked, address);
+    });
+    let complaint = fails_alone(&examine(&proxy.url(), &["--idle", "20s"]), "idle");
+    assert!(complaint.contains("cannot be read: the server sends what is no message"), "{complaint}");
 }
