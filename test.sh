@@ -29,6 +29,17 @@ need() {
     if [ -n "${failed:-}" ]; then missing "$1 is missing, and $2 cannot be installed"; fi
 }
 
+# Its programs are in a folder for each version, and it makes a cluster of its own when it is installed, unless told not to.
+need_postgresql() {
+    local programs=(/usr/lib/postgresql/*/bin/postgres) config=/etc/postgresql-common/createcluster.conf
+    if command -v postgres >/dev/null || [ -x "${programs[0]}" ]; then return; fi
+    if [ "$(id -u)" = 0 ] && [ ! -e "$config" ]; then
+        mkdir -p "${config%/*}"
+        echo 'create_main_cluster = false' >"$config"
+    fi
+    need postgres postgresql-15
+}
+
 command -v cargo >/dev/null || missing "Rust is missing: install it with rustup"
 need cc gcc
 need c++ g++
@@ -38,6 +49,11 @@ command -v npm >/dev/null || missing "npm is missing; it comes with Node.js"
 # Some tests put their servers behind a real nginx, which Debian keeps where only root looks.
 export PATH="$PATH:/usr/sbin"
 need nginx nginx
+
+# Some run against engines and a database of their own; the packages start no service, and make no database cluster.
+need nats-server nats-server
+need redis-server redis-server
+need_postgresql
 
 # One counts the instructions and system calls of a server.
 need valgrind valgrind

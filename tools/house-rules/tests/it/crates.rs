@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sound-forge", &["bennu", "sound-forge-audio"]),
     ("reference-server", &["bennu"]),
     ("bennu-bench", &["bennu-protocol"]),
+    ("bennu-engines", &[]),
     ("bennu-cli", &["bennu-client", "bennu-protocol", "bennu-token"]),
     ("starter", &["bennu"]),
     ("chat", &["bennu"]),
