@@ -38,6 +38,7 @@
 
 mod owner;
 mod reference;
+pub mod replica;
 mod tracker;
 mod worker;
 
