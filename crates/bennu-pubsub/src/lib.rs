@@ -24,12 +24,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cluster;
+mod codec;
 mod delivery;
 mod pubsub;
 mod registry;
 mod subscription;
 
-pub use delivery::{Delivery, DeliveryError};
+pub use cluster::{
+    Adapter, Change, ClusterOptions, ClusterOptionsError, Gap, Link, LinkStatus, METRICS, Node, NodeName,
+    Packet, Subject,
+};
+pub use codec::{Codec, CodecError};
+pub use delivery::{CrossingError, Delivery};
 pub use pubsub::{PubSub, PubSubMessage};
 pub use registry::{Subscriber, SubscriberId};
 pub use subscription::{Lagged, Subscription};

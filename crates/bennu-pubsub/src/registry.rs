@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+use crate::cluster::interest::Interest;
 use crate::delivery::Delivery;
 use table::Topics;
 
@@ -67,12 +68,16 @@ const SHARDS: usize = 32;
 #[derive(Default)]
 pub(crate) struct Registry {
     hasher: RandomState,
+    /// Hears of topics that come and go, in a cluster.
+    interest: Option<Arc<Interest>>,
     shards: [RwLock<Topics>; SHARDS],
 }
 
 /// A topic's name as its subscribers share it, if there are any, and its hash.
 pub(crate) struct Name {
     pub(crate) topic: Arc<str>,
+    /// Whether there are any.
+    pub(crate) is_known: bool,
     hash: u64,
 }
 
@@ -82,6 +87,10 @@ struct Entry {
 }
 
 impl Registry {
+    pub(crate) fn clustered(interest: Arc<Interest>) -> Self {
+        Registry { interest: Some(interest), ..Registry::default() }
+    }
+
     /// Adds a subscriber, and returns the topic as all its subscribers share it: `topic` itself if this is the first.
     pub(crate) fn insert(
         &self,
@@ -90,7 +99,13 @@ impl Registry {
         subscriber: Arc<dyn Subscriber>,
     ) -> Arc<str> {
         let hash = self.hash(&topic);
-        self.shard(hash).write().insert(&self.hasher, hash, topic, Entry { id, subscriber })
+        let mut topics = self.shard(hash).write();
+        let before = topics.len();
+        let topic = topics.insert(&self.hasher, hash, topic, Entry { id, subscriber });
+        if let Some(interest) = self.interest.as_ref().filter(|_| topics.len() > before) {
+            interest.appeared(&topic);
+        }
+        topic
     }
 
     pub(crate) fn replace(&self, topic: &str, id: SubscriberId, mut subscriber: Arc<dyn Subscriber>) {
@@ -105,7 +120,12 @@ impl Registry {
 
     pub(crate) fn remove(&self, topic: &str, id: SubscriberId) {
         let hash = self.hash(topic);
-        self.shard(hash).write().remove(&self.hasher, hash, topic, id);
+        let mut topics = self.shard(hash).write();
+        let before = topics.len();
+        topics.remove(&self.hasher, hash, topic, id);
+        if let Some(interest) = self.interest.as_ref().filter(|_| topics.len() < before) {
+            interest.vanished(topic);
+        }
     }
 
     pub(crate) fn dispatch(&self, name: &Name, from: Option<SubscriberId>, delivery: &Delivery) {
@@ -126,7 +146,15 @@ impl Registry {
     pub(crate) fn name(&self, topic: &str) -> Name {
         let hash = self.hash(topic);
         let known = self.shard(hash).read().name(hash, topic);
-        Name { topic: known.unwrap_or_else(|| topic.into()), hash }
+        Name { is_known: known.is_some(), topic: known.unwrap_or_else(|| topic.into()), hash }
+    }
+
+    /// The topics with subscribers of which `is_meant` holds.
+    pub(crate) fn topics(&self, is_meant: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        let meant = |shard: &RwLock<Topics>| {
+            shard.read().names().filter(|topic| is_meant(topic)).cloned().collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(meant).collect()
     }
 
     fn hash(&self, topic: &str) -> u64 {

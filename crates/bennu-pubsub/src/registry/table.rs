@@ -37,6 +37,10 @@ impl Topics {
         self.row(hash, topic).map(|row| row.topic.clone())
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.rows.iter().map(|row| &row.topic)
+    }
+
     pub(super) fn entries(&self, hash: u64, topic: &str) -> &[Entry] {
         self.row(hash, topic).map_or(&[], |row| row.entries.as_slice())
     }

@@ -245,6 +245,6 @@ impl Queue {
 
 impl Missed {
     fn on(topic: &str) -> Delivery {
-        Delivery::decode(topic.into(), std::any::type_name::<Missed>(), b"null".to_vec())
+        Delivery::new(topic, Missed)
     }
 }
