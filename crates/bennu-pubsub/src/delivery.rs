@@ -181,7 +181,10 @@ mod tests {
         let codecs = Arc::<Codecs>::default();
         codecs.register(Codec::<Progress> {
             name: "progress",
-            encode: |progress, out| Ok(out.push(progress.percent)),
+            encode: |progress, out| {
+                out.push(progress.percent);
+                Ok(())
+            },
             decode: |bytes| Ok(Progress { percent: *bytes.first().ok_or("empty")? }),
         });
         let received = crossed(&Progress { percent: 7 }, &codecs);

@@ -194,7 +194,11 @@ mod tests {
     }
 
     fn frame(body: &[u8]) -> Vec<u8> {
-        encode_frame(Kind::Message, "t", "m", |out| Ok(out.extend_from_slice(body))).unwrap()
+        encode_frame(Kind::Message, "t", "m", |out| {
+            out.extend_from_slice(body);
+            Ok(())
+        })
+        .unwrap()
     }
 
     fn name(subject: Subject) -> String {

@@ -233,7 +233,11 @@ mod tests {
     }
 
     fn frame(topic: &str, body: &[u8]) -> Vec<u8> {
-        encode_frame(Kind::Message, topic, "type", |out| Ok(out.extend_from_slice(body))).unwrap()
+        encode_frame(Kind::Message, topic, "type", |out| {
+            out.extend_from_slice(body);
+            Ok(())
+        })
+        .unwrap()
     }
 
     fn packet(bodies: &[&[u8]]) -> Bytes {
