@@ -16,8 +16,28 @@
 //! Times are what a monotonic clock has counted from any moment on, the same for all calls. Nothing in here fails or waits; messages
 //! may be lost, repeated and reordered.
 
+mod changes;
+mod clock;
+mod machine;
+mod message;
+mod network;
+mod options;
+mod origin;
+mod peers;
+mod ranges;
+mod table;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use clock::Clock;
+pub use machine::{AlreadyJoined, Machine, NotJoined};
+pub use message::{
+    Answer, Basis, Heartbeat, Message, Presence, Resume, Section, TransferAck, TransferRequest,
+};
+pub use options::{ReplicaOptions, ReplicaOptionsError};
+pub use ranges::Ranges;
+pub use table::{Key, Topic};
 
 /// One life of one node: a restarted node has the same name and a higher version.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,42 +80,14 @@ pub enum Target {
     Node(Arc<str>),
 }
 
-// The seam, which the following commits fill:
-//
-// impl Machine {
-//     /// `first_tick`: when to speak for the first time (the shell picks a random moment in the first quarter of the period).
-//     pub fn new(me: ReplicaRef, options: ReplicaOptions, first_tick: Duration) -> Machine;
-//     /// One that has no peers and keeps nothing for any: poll_message and poll_timeout are always None.
-//     pub fn alone(me: ReplicaRef) -> Machine;
-//
-//     pub fn join(&mut self, owner: OwnerId, topic: &str, key: &str, meta: EncodedMeta) -> Result<(), AlreadyJoined>;
-//     pub fn update(&mut self, owner: OwnerId, topic: &str, key: &str, meta: EncodedMeta) -> Result<(), NotJoined>;
-//     pub fn meta(&self, owner: OwnerId, topic: &str, key: &str) -> Option<&EncodedMeta>;       // what this owner tracks now
-//     pub fn leave(&mut self, owner: OwnerId, topic: &str, key: &str) -> bool;                  // false: it was not there
-//     pub fn leave_owner(&mut self, owner: OwnerId);             // everything of it; so an Owner need not remember what it tracks
-//     pub fn poll_change(&mut self) -> Option<TopicDiff>;        // local and remote changes in one order
-//
-//     // Reading: without down replicas, O(1) to the count and to the first key, oldest first.
-//     pub fn topic(&self, topic: &str) -> Option<Topic<'_>>;     // None: nobody is there
-//     pub fn topics(&self) -> usize;
-//
-//     pub fn receive(&mut self, message: Message, now: Duration);
-//     pub fn handle_gap(&mut self, node: &str, now: Duration);
-//     pub fn handle_timeout(&mut self, now: Duration);
-//     pub fn shut_down(&mut self);                               // flushes, and says farewell with permdown_on_shutdown
-//     pub fn poll_timeout(&self) -> Option<Duration>;
-//     pub fn poll_message(&mut self) -> Option<(Target, Message)>;
-// }
-// impl Topic<'_> {
-//     pub fn count(&self) -> usize;                              // keys; O(1)
-//     pub fn count_metas(&self) -> usize;                        // metas of all keys; O(1)
-//     pub fn keys(&self) -> impl Iterator<Item = Key<'_>>;       // oldest first: take(n) is the first n
-//     pub fn key(&self, key: &str) -> Option<Key<'_>>;           // O(1)
-// }
-// impl Key<'_> { pub fn name(&self) -> &Arc<str>; pub fn metas(&self) -> impl Iterator<Item = &EncodedMeta>; /* oldest first */ }
-//
-// Options: ReplicaOptions::default() with setters broadcast_period, max_silent_periods, down_period, permdown_period, clock_sample_periods,
-// max_delta_sizes, permdown_on_shutdown; `check() -> Result<(), OptionsError>`. pool_size belongs to the shell.
+/// Whether a node is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It is, and its presences are listed.
+    Up,
+    /// It was silent for the down period. Its presences are kept, hidden, in case it comes back.
+    Down,
+}
 
 impl EncodedMeta {
     /// Takes a JSON object as it is.

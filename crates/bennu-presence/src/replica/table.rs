@@ -1,0 +1,379 @@
+//! The one place where presences lie: found by topic and key, by owner, and by the number that their replica gave them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::{EncodedMeta, OwnerId};
+
+/// The end of a list. Slots are numbered in 32 bits, which spares half of the memory that links need.
+const NONE: u32 = u32::MAX;
+
+/// All presences of a shard, those of replicas that are down included, which are hidden: they can be found by their slot alone.
+#[derive(Default)]
+pub(super) struct Table {
+    topics: Slab<TopicSlot>,
+    keys: Slab<KeySlot>,
+    entries: Slab<EntrySlot>,
+    topic_index: HashTable<u32>,
+    /// By topic and name.
+    key_index: HashTable<u32>,
+    /// Of this node's own entries, by owner and key.
+    owned_index: HashTable<u32>,
+    /// The last entry of each owner.
+    owners: HashMap<OwnerId, u32>,
+    hasher: RandomState,
+}
+
+struct TopicSlot {
+    name: Arc<str>,
+    /// Keys that can be seen, oldest first.
+    first: u32,
+    last: u32,
+    visible_keys: u32,
+    visible_metas: u32,
+    /// All keys, seen or not. The slot is freed with the last of them.
+    keys: u32,
+}
+
+struct KeySlot {
+    name: Arc<str>,
+    topic: u32,
+    before: u32,
+    after: u32,
+    /// Entries that can be seen, oldest first.
+    first: u32,
+    last: u32,
+    visible: u32,
+    /// All entries, seen or not.
+    entries: u32,
+}
+
+struct EntrySlot {
+    meta: EncodedMeta,
+    clock: u64,
+    owner: OwnerId,
+    key: u32,
+    before: u32,
+    after: u32,
+    owned_before: u32,
+    owned_after: u32,
+}
+
+impl Table {
+    /// Puts an entry in, hidden.
+    pub(super) fn insert<T>(&mut self, topic: T, key: T, meta: EncodedMeta, clock: u64) -> u32
+    where
+        T: AsRef<str> + Into<Arc<str>>,
+    {
+        let key = self.key_slot(topic, key);
+        self.keys[key as usize].entries += 1;
+        let entry = EntrySlot {
+            meta,
+            clock,
+            owner: OwnerId(0),
+            key,
+            before: NONE,
+            after: NONE,
+            owned_before: NONE,
+            owned_after: NONE,
+        };
+        slot(self.entries.insert(entry))
+    }
+
+    /// Takes out an entry that is hidden.
+    pub(super) fn remove(&mut self, entry: u32) {
+        let key = self.entries.remove(entry as usize).key;
+        let key_slot = &mut self.keys[key as usize];
+        key_slot.entries -= 1;
+        if key_slot.entries == 0 {
+            self.remove_key(key);
+        }
+    }
+
+    /// Makes an entry the newest of its key, and the key the newest of its topic if nobody has seen it before.
+    pub(super) fn show(&mut self, entry: u32) {
+        let index = self.entries[entry as usize].key;
+        let key = &mut self.keys[index as usize];
+        let (last, is_new) = (key.last, key.visible == 0);
+        key.visible += 1;
+        key.last = entry;
+        if last == NONE {
+            key.first = entry;
+        } else {
+            self.entries[last as usize].after = entry;
+        }
+        self.entries[entry as usize].before = last;
+        let topic = self.keys[index as usize].topic;
+        self.topics[topic as usize].visible_metas += 1;
+        if is_new {
+            self.show_key(topic, index);
+        }
+    }
+
+    /// Takes an entry out of sight.
+    pub(super) fn hide(&mut self, entry: u32) {
+        let slot = &mut self.entries[entry as usize];
+        let index = slot.key;
+        let (before, after) =
+            (std::mem::replace(&mut slot.before, NONE), std::mem::replace(&mut slot.after, NONE));
+        if before != NONE {
+            self.entries[before as usize].after = after;
+        }
+        if after != NONE {
+            self.entries[after as usize].before = before;
+        }
+        let key = &mut self.keys[index as usize];
+        key.first = if before == NONE { after } else { key.first };
+        key.last = if after == NONE { before } else { key.last };
+        key.visible -= 1;
+        let (topic, is_gone) = (key.topic, key.visible == 0);
+        self.topics[topic as usize].visible_metas -= 1;
+        if is_gone {
+            self.hide_key(topic, index);
+        }
+    }
+
+    /// Notes whose an entry is.
+    pub(super) fn own(&mut self, entry: u32, owner: OwnerId) {
+        let last = self.owners.insert(owner, entry).unwrap_or(NONE);
+        if last != NONE {
+            self.entries[last as usize].owned_after = entry;
+        }
+        let slot = &mut self.entries[entry as usize];
+        (slot.owner, slot.owned_before) = (owner, last);
+        let (key, entries, hasher) = (slot.key, &self.entries, &self.hasher);
+        self.owned_index.insert_unique(hasher.hash_one((owner, key)), entry, |entry| {
+            let entry = &entries[*entry as usize];
+            hasher.hash_one((entry.owner, entry.key))
+        });
+    }
+
+    /// Forgets whose an entry is.
+    pub(super) fn disown(&mut self, entry: u32) {
+        let slot = &self.entries[entry as usize];
+        let (owner, before, after) = (slot.owner, slot.owned_before, slot.owned_after);
+        let hash = self.hasher.hash_one((owner, slot.key));
+        if let Ok(found) = self.owned_index.find_entry(hash, |other| *other == entry) {
+            found.remove();
+        }
+        if before != NONE {
+            self.entries[before as usize].owned_after = after;
+        }
+        if after != NONE {
+            self.entries[after as usize].owned_before = before;
+        } else if before != NONE {
+            self.owners.insert(owner, before);
+        } else {
+            self.owners.remove(&owner);
+        }
+    }
+
+    /// The entry that an owner has under a key.
+    pub(super) fn owned(&self, owner: OwnerId, topic: &str, key: &str) -> Option<u32> {
+        let key = self.find_key(self.find_topic(topic)?, key)?;
+        let is_it = |entry: &u32| {
+            let entry = &self.entries[*entry as usize];
+            (entry.owner, entry.key) == (owner, key)
+        };
+        self.owned_index.find(self.hasher.hash_one((owner, key)), is_it).copied()
+    }
+
+    /// The newest entry of an owner.
+    pub(super) fn last_owned(&self, owner: OwnerId) -> Option<u32> {
+        self.owners.get(&owner).copied()
+    }
+
+    /// The topic, the key and the meta of an entry.
+    pub(super) fn describe(&self, entry: u32) -> (&Arc<str>, &Arc<str>, &EncodedMeta) {
+        let entry = &self.entries[entry as usize];
+        let key = &self.keys[entry.key as usize];
+        (&self.topics[key.topic as usize].name, &key.name, &entry.meta)
+    }
+
+    pub(super) fn clock(&self, entry: u32) -> u64 {
+        self.entries[entry as usize].clock
+    }
+
+    /// A topic where someone can be seen.
+    pub(super) fn topic(&self, topic: &str) -> Option<Topic<'_>> {
+        let topic = &self.topics[self.find_topic(topic)? as usize];
+        (topic.visible_keys > 0).then_some(Topic { table: self, topic })
+    }
+
+    /// How many topics there are, with those where nobody can be seen.
+    pub(super) fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    fn find_topic(&self, name: &str) -> Option<u32> {
+        let is_it = |topic: &u32| *self.topics[*topic as usize].name == *name;
+        self.topic_index.find(self.hasher.hash_one(name), is_it).copied()
+    }
+
+    fn find_key(&self, topic: u32, name: &str) -> Option<u32> {
+        let is_it = |key: &u32| {
+            let key = &self.keys[*key as usize];
+            key.topic == topic && *key.name == *name
+        };
+        self.key_index.find(self.hasher.hash_one((topic, name)), is_it).copied()
+    }
+
+    fn key_slot<T: AsRef<str> + Into<Arc<str>>>(&mut self, topic: T, key: T) -> u32 {
+        let topic = self.find_topic(topic.as_ref()).unwrap_or_else(|| self.insert_topic(topic.into()));
+        self.find_key(topic, key.as_ref()).unwrap_or_else(|| self.insert_key(topic, key.into()))
+    }
+
+    fn insert_topic(&mut self, name: Arc<str>) -> u32 {
+        let hash = self.hasher.hash_one(&*name);
+        let topic = TopicSlot { name, first: NONE, last: NONE, visible_keys: 0, visible_metas: 0, keys: 0 };
+        let topic = slot(self.topics.insert(topic));
+        let (topics, hasher) = (&self.topics, &self.hasher);
+        self.topic_index.insert_unique(hash, topic, |topic| hasher.hash_one(&*topics[*topic as usize].name));
+        topic
+    }
+
+    fn insert_key(&mut self, topic: u32, name: Arc<str>) -> u32 {
+        let hash = self.hasher.hash_one((topic, &*name));
+        self.topics[topic as usize].keys += 1;
+        let (before, after, first, last) = (NONE, NONE, NONE, NONE);
+        let key = KeySlot { name, topic, before, after, first, last, visible: 0, entries: 0 };
+        let key = slot(self.keys.insert(key));
+        let (keys, hasher) = (&self.keys, &self.hasher);
+        self.key_index.insert_unique(hash, key, |key| {
+            let key = &keys[*key as usize];
+            hasher.hash_one((key.topic, &*key.name))
+        });
+        key
+    }
+
+    fn remove_key(&mut self, index: u32) {
+        let key = self.keys.remove(index as usize);
+        let hash = self.hasher.hash_one((key.topic, &*key.name));
+        if let Ok(found) = self.key_index.find_entry(hash, |other| *other == index) {
+            found.remove();
+        }
+        let topic = &mut self.topics[key.topic as usize];
+        topic.keys -= 1;
+        if topic.keys == 0 {
+            let hash = self.hasher.hash_one(&*topic.name);
+            if let Ok(found) = self.topic_index.find_entry(hash, |other| *other == key.topic) {
+                found.remove();
+            }
+            self.topics.remove(key.topic as usize);
+        }
+    }
+
+    fn show_key(&mut self, topic: u32, key: u32) {
+        let topic = &mut self.topics[topic as usize];
+        let last = std::mem::replace(&mut topic.last, key);
+        topic.visible_keys += 1;
+        if last == NONE {
+            topic.first = key;
+        } else {
+            self.keys[last as usize].after = key;
+        }
+        self.keys[key as usize].before = last;
+    }
+
+    fn hide_key(&mut self, topic: u32, key: u32) {
+        let slot = &mut self.keys[key as usize];
+        let (before, after) =
+            (std::mem::replace(&mut slot.before, NONE), std::mem::replace(&mut slot.after, NONE));
+        if before != NONE {
+            self.keys[before as usize].after = after;
+        }
+        if after != NONE {
+            self.keys[after as usize].before = before;
+        }
+        let topic = &mut self.topics[topic as usize];
+        topic.first = if before == NONE { after } else { topic.first };
+        topic.last = if after == NONE { before } else { topic.last };
+        topic.visible_keys -= 1;
+    }
+}
+
+/// A topic where someone is.
+#[derive(Clone, Copy)]
+pub struct Topic<'a> {
+    table: &'a Table,
+    topic: &'a TopicSlot,
+}
+
+impl<'a> Topic<'a> {
+    /// How many keys are there, at no cost.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.topic.visible_keys as usize
+    }
+
+    /// How many metas all keys have together, at no cost.
+    #[must_use]
+    pub fn count_metas(&self) -> usize {
+        self.topic.visible_metas as usize
+    }
+
+    /// The keys in the order in which they came to this node, oldest first.
+    pub fn keys(&self) -> impl Iterator<Item = Key<'a>> + use<'a> {
+        let table = self.table;
+        let key = move |index: u32| table.keys.get(index as usize).map(|key| Key { table, key });
+        std::iter::successors(key(self.topic.first), move |at| key(at.key.after))
+    }
+
+    /// One key, if it is there.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<Key<'a>> {
+        let first = self.table.keys.get(self.topic.first as usize)?;
+        let key = &self.table.keys[self.table.find_key(first.topic, name)? as usize];
+        (key.visible > 0).then_some(Key { table: self.table, key })
+    }
+}
+
+/// A key on a topic.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    table: &'a Table,
+    key: &'a KeySlot,
+}
+
+impl<'a> Key<'a> {
+    /// The key itself.
+    #[must_use]
+    pub fn name(&self) -> &'a Arc<str> {
+        &self.key.name
+    }
+
+    /// How many metas it has, at no cost: at least one.
+    #[must_use]
+    pub fn count_metas(&self) -> usize {
+        self.key.visible as usize
+    }
+
+    /// Its metas in the order in which they came to this node, oldest first.
+    pub fn metas(&self) -> impl Iterator<Item = &'a EncodedMeta> + use<'a> {
+        let table = self.table;
+        let entry = move |index: u32| table.entries.get(index as usize);
+        std::iter::successors(entry(self.key.first), move |at| entry(at.after)).map(|entry| &entry.meta)
+    }
+}
+
+impl fmt::Debug for Topic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Topic({} keys)", self.count())
+    }
+}
+
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({} metas)", self.count_metas())
+    }
+}
+
+/// Memory ends long before numbers of 32 bits do.
+fn slot(index: usize) -> u32 {
+    u32::try_from(index).ok().filter(|slot| *slot != NONE).expect("fewer than 2^32 presences fit into memory")
+}
