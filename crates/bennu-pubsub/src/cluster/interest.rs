@@ -1,6 +1,6 @@
 //! Which subjects this node has to hear.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -89,21 +89,24 @@ impl Interest {
         }
     }
 
-    /// All that is to be subscribed to, and nothing of what was established is any more.
-    pub(crate) fn wanted(&self) -> Vec<Subject> {
+    /// All that is to be subscribed to, and nothing of what was established is any more; and which of it is new.
+    pub(crate) fn wanted(&self) -> (Vec<Subject>, HashSet<Subject>) {
         let mut dirty = self.dirty.lock();
         dirty.appeared.clear();
-        let mut wanted = Vec::new();
+        let (mut wanted, mut fresh) = (Vec::new(), HashSet::new());
         for (number, bucket) in (0..).zip(&self.buckets) {
             let has_topics = bucket.topics.load(Ordering::SeqCst) > 0;
             let lingers = bucket.wanted.load(Ordering::SeqCst) && dirty.emptied.contains_key(&number);
-            bucket.wanted.store(has_topics || lingers, Ordering::SeqCst);
+            let was_wanted = bucket.wanted.swap(has_topics || lingers, Ordering::SeqCst);
             bucket.established.store(false, Ordering::SeqCst);
             if has_topics || lingers {
                 wanted.push(Subject::Bucket(number));
             }
+            if has_topics && !was_wanted {
+                fresh.insert(Subject::Bucket(number));
+            }
         }
-        wanted
+        (wanted, fresh)
     }
 
     /// Waits for changes. Safe to drop while waiting.
@@ -221,14 +224,16 @@ mod tests {
         assert!(none(&interest).await, "it came back");
         interest.vanished("room:1");
         assert_eq!(interest.changed().await, [Change::Unsubscribe(subject)]);
-        assert_eq!(interest.wanted(), []);
+        assert_eq!(interest.wanted(), (vec![], HashSet::new()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_a_reconnect_all_that_is_wanted_is_told_once() {
         let interest = interest();
         interest.appeared("room:1");
-        assert_eq!(interest.wanted(), [interest.subject("room:1")]);
+        let subject = interest.subject("room:1");
+        assert_eq!(interest.wanted(), (vec![subject], HashSet::from([subject])));
+        assert_eq!(interest.wanted(), (vec![subject], HashSet::new()), "it was known before the reconnect");
         assert!(none(&interest).await);
     }
 
@@ -236,7 +241,7 @@ mod tests {
     async fn who_settles_waits_for_the_engine_or_for_its_loss() {
         let interest = interest();
         interest.appeared("room:1");
-        let subjects = interest.wanted();
+        let (subjects, _) = interest.wanted();
         let waits = tokio::time::timeout(Duration::from_secs(1), interest.settle("room:1", || true));
         assert!(waits.await.is_err());
         interest.settle("room:1", || false).await;

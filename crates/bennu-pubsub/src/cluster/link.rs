@@ -1,6 +1,5 @@
 //! What stands between the cluster and an engine.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -101,7 +100,8 @@ impl Link {
     /// To be called for each new connection: what an earlier one had established counts no more.
     #[must_use]
     pub fn wanted(&self) -> Vec<Subject> {
-        let mut wanted = self.0.interest.wanted();
+        let (mut wanted, fresh) = self.0.interest.wanted();
+        self.0.forget(&fresh);
         wanted.extend([Subject::Everyone, Subject::of_node(self.0.name.as_str())]);
         wanted
     }
@@ -109,16 +109,11 @@ impl Link {
     /// Waits for changes of what is wanted. Safe to drop while waiting.
     pub async fn changed(&self) -> Vec<Change> {
         let changes = self.0.interest.changed().await;
-        let ended: HashSet<Subject> = changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::Unsubscribe(subject) => Some(*subject),
-                Change::Subscribe(_) => None,
-            })
-            .collect();
-        if !ended.is_empty() {
-            self.0.forget(&ended);
-        }
+        // What was heard of a subject in an earlier time says nothing of this one.
+        let changed = changes.iter().map(|change| match change {
+            Change::Subscribe(subject) | Change::Unsubscribe(subject) => *subject,
+        });
+        self.0.forget(&changed.collect());
         changes
     }
 

@@ -17,6 +17,7 @@ use crate::delivery::{CrossingError, Delivery};
 use crate::pubsub::PubSubMessage;
 use crate::registry::Registry;
 use beacon::Beacon;
+use gaps::Gaps;
 use metrics::Meters;
 use node::Incarnation;
 use outbox::Outbox;
@@ -24,6 +25,7 @@ use packet::{Frame, Key, Kind, Received};
 use peers::Peers;
 
 mod beacon;
+mod gaps;
 pub(crate) mod interest;
 mod link;
 mod metrics;
@@ -96,6 +98,7 @@ pub(crate) struct Cluster {
     status: watch::Sender<LinkStatus>,
     peers: Mutex<Peers>,
     hooks: RwLock<HashMap<String, Hook>>,
+    gaps: Mutex<Gaps>,
     meters: Meters,
     refused: AtomicU64,
     /// A complete beacon is due at once.
@@ -132,6 +135,7 @@ impl Cluster {
             status: watch::Sender::new(LinkStatus::Down { engine, since: Instant::now(), reason }),
             peers: Mutex::new(Peers::new(GRACE, SILENCE)),
             hooks: RwLock::default(),
+            gaps: Mutex::default(),
             meters: Meters::new(),
             refused: AtomicU64::new(0),
             beacon_due: Notify::new(),
@@ -232,7 +236,8 @@ impl Cluster {
     }
 
     fn receive(&self, subject: Subject, bytes: Bytes) {
-        if packet::sender(&bytes) == Some(self.me) {
+        let is_stale = matches!(subject, Subject::Bucket(bucket) if !self.interest.is_wanted(bucket));
+        if is_stale || packet::sender(&bytes) == Some(self.me) {
             return;
         }
         let size = bytes.len() as u64;
@@ -302,9 +307,19 @@ impl Cluster {
     }
 
     fn missed(&self, sender: Incarnation, subject: Subject, missed: u64) {
-        // Whatever a beacon would have told, the next one tells.
-        let Subject::Bucket(_) = subject else { return };
+        if subject == Subject::Everyone {
+            // Whatever a beacon would have told, the next one tells.
+            return;
+        }
         self.meters.missed.increment(missed);
+        if matches!(subject, Subject::Bucket(_))
+            && self.gaps.lock().is_due(sender, subject, missed, Instant::now())
+        {
+            self.tell_gap(sender, subject, missed);
+        }
+    }
+
+    fn tell_gap(&self, sender: Incarnation, subject: Subject, missed: u64) {
         let gap = Gap { node: self.peers.lock().name(sender), missed };
         tracing::warn!(node = ?gap.node, missed, "messages of another node did not arrive");
         for topic in self.registry.topics(|topic| self.interest.subject(topic) == subject) {
@@ -367,6 +382,10 @@ impl Cluster {
         for loss in losses {
             self.missed(loss.sender, loss.subject, loss.missed);
         }
+        let untold = self.gaps.lock().take_untold(now);
+        for ((sender, subject), missed) in untold {
+            self.tell_gap(sender, subject, missed);
+        }
     }
 
     fn tell(&self, reached: Vec<(u16, u64)>, complete: bool, leaving: bool) {
@@ -381,7 +400,9 @@ impl Cluster {
     }
 
     fn forget(&self, subjects: &HashSet<Subject>) {
-        self.peers.lock().forget(subjects);
+        if !subjects.is_empty() {
+            self.peers.lock().forget(subjects);
+        }
     }
 
     /// The PubSub is gone: the adapter sends what is left, and ends.
