@@ -312,10 +312,9 @@ impl Cluster {
             return;
         }
         self.meters.missed.increment(missed);
-        if matches!(subject, Subject::Bucket(_))
-            && self.gaps.lock().is_due(sender, subject, missed, Instant::now())
-        {
-            self.tell_gap(sender, subject, missed);
+        if let Subject::Bucket(_) = subject {
+            let due = self.gaps.lock().due(sender, subject, missed, Instant::now());
+            due.into_iter().for_each(|missed| self.tell_gap(sender, subject, missed));
         }
     }
 
