@@ -26,6 +26,7 @@ mod origin;
 mod peers;
 mod ranges;
 mod table;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use message::{
 pub use options::{ReplicaOptions, ReplicaOptionsError};
 pub use ranges::Ranges;
 pub use table::{Key, Topic};
+pub use wire::WireError;
 
 /// One life of one node: a restarted node has the same name and a higher version.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -14,6 +14,7 @@ pub struct ReplicaOptions {
     pub(super) clock_sample_periods: u32,
     pub(super) max_delta_sizes: [u64; 3],
     pub(super) permdown_on_shutdown: bool,
+    pub(super) max_message_bytes: usize,
 }
 
 /// Why options cannot work.
@@ -50,6 +51,7 @@ impl Default for ReplicaOptions {
             clock_sample_periods: 2,
             max_delta_sizes: [100, 1_000, 10_000],
             permdown_on_shutdown: false,
+            max_message_bytes: 256 << 10,
         }
     }
 }
@@ -97,6 +99,13 @@ impl ReplicaOptions {
     #[must_use]
     pub fn permdown_on_shutdown(self, permdown_on_shutdown: bool) -> Self {
         ReplicaOptions { permdown_on_shutdown, ..self }
+    }
+
+    /// About how many bytes of presences one message has; 256 KiB by default, well below what engines take in one packet. It always has at least one
+    /// presence.
+    #[must_use]
+    pub fn max_message_bytes(self, max_message_bytes: usize) -> Self {
+        ReplicaOptions { max_message_bytes, ..self }
     }
 
     /// Whether these options can work.

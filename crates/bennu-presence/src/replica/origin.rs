@@ -6,9 +6,6 @@ use super::message::{Basis, Presence, Resume, Section};
 use super::table::Table;
 use super::{Ranges, ReplicaRef};
 
-/// Bytes of presences in one message: well below what engines take in one packet.
-pub(super) const MAX_PART: usize = 256 << 10;
-
 /// The clocks of one replica, and its presences among them.
 ///
 /// A clock that is known and has no presence has left, or is the leave itself. So what has left needs no memory.
@@ -183,8 +180,8 @@ pub(super) struct Packing<'a> {
 }
 
 impl<'a> Packing<'a> {
-    pub(super) fn new(table: &'a Table) -> Self {
-        Packing { table, room: MAX_PART }
+    pub(super) fn new(table: &'a Table, room: usize) -> Self {
+        Packing { table, room }
     }
 
     /// Whether there is room for more after these bytes.

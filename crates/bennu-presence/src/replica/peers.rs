@@ -105,21 +105,25 @@ impl Machine {
     fn send_delta(&mut self) -> bool {
         let Some(network) = &mut self.network else { return false };
         network.delta.upto = self.own.clock;
-        if network.delta.size() == 0 {
+        if network.delta.after == network.delta.upto {
             return false;
         }
-        let mut delta = std::mem::take(&mut network.delta);
-        network.delta.after = self.own.clock;
-        network.delta.upto = self.own.clock;
-        self.own.generations.push(delta.clone(), &network.options.max_delta_sizes);
-        let mut sections = Vec::new();
-        let is_small = delta.size() <= network.options.max_delta_sizes[2];
-        while is_small && sections.len() < MAX_PARTS && (sections.is_empty() || delta.after < delta.upto) {
-            let section = self.own.delta(&network.me, delta.after, &delta, &mut Packing::new(&self.table));
-            delta = Generation { after: section.upto, upto: delta.upto, ..Generation::default() };
-            sections.push(section);
+        let clock = self.own.clock;
+        let next = Generation { after: clock, upto: clock, ..Generation::default() };
+        let delta = std::mem::replace(&mut network.delta, next);
+        let options = &network.options;
+        self.own.generations.push(delta.clone(), &options.max_delta_sizes);
+        let (mut sections, mut told) = (Vec::new(), delta.after);
+        if delta.size() <= options.max_delta_sizes[2] {
+            // Each part tells all that have left, since another may be lost.
+            while told < delta.upto && sections.len() < MAX_PARTS {
+                let mut packing = Packing::new(&self.table, options.max_message_bytes);
+                let section = self.own.delta(&network.me, told, &delta, &mut packing);
+                told = section.upto;
+                sections.push(section);
+            }
         }
-        if sections.is_empty() || delta.after < delta.upto {
+        if told < delta.upto {
             self.send_heartbeat(Target::All, None, Answer::Unneeded);
             return true;
         }
@@ -241,7 +245,7 @@ impl Machine {
 
     fn handle_request(&mut self, request: &TransferRequest) {
         let Some(network) = &mut self.network else { return };
-        let mut packing = Packing::new(&self.table);
+        let mut packing = Packing::new(&self.table, network.options.max_message_bytes);
         let (mut sections, mut resume) = (Vec::new(), None);
         let first = request.resume.as_ref().map(|resume| &resume.replica);
         for (replica, known) in request.clock.iter() {

@@ -1,0 +1,3 @@
+//! Tests of presence by its public face.
+
+mod replica;
