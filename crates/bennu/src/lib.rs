@@ -43,6 +43,7 @@
 //! - [`Socket`], [`Channel`], [`Context`]: what to write, and what to act through.
 //! - [`Endpoint`]: mounts sockets; broadcasts and disconnects from anywhere.
 //! - [`PubSub`]: typed messages between tasks, channels and workers.
+//! - [`cluster`]: many nodes.
 //! - [`presence`]: who is online.
 //! - [`token`]: tokens and sessions, as `Phoenix.Token` and `Plug.Session` make them.
 //! - [`typed`]: channels whose events are types, and TypeScript and AsyncAPI from them.
@@ -55,6 +56,12 @@ pub mod axum {
     pub use bennu_server_axum::{
         Server, ServerLimits, SocketLayer, SocketService, readiness, serve, sockets, stop_signal,
     };
+}
+
+/// Many nodes: a PubSub over the engine that a URL names, each behind a feature.
+pub mod cluster {
+    pub use bennu_cluster::{ClusterError, pubsub};
+    pub use bennu_pubsub::{ClusterOptions, ClusterOptionsError, Gap, LinkStatus, Node, NodeName};
 }
 
 /// Who is online.

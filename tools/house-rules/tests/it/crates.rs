@@ -11,12 +11,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bennu-client", &["bennu-protocol"]),
     ("bennu-server", &["bennu-protocol", "bennu-pubsub", "bennu-token"]),
     ("bennu-server-axum", &["bennu-server"]),
+    ("bennu-pubsub-redis", &["bennu-pubsub"]),
+    ("bennu-cluster", &["bennu-pubsub", "bennu-pubsub-redis"]),
     ("bennu-macros", &[]),
     ("bennu-typed", &["bennu-macros", "bennu-presence", "bennu-protocol", "bennu-server"]),
     ("bennu-testkit", &["bennu-client", "bennu-protocol", "bennu-pubsub", "bennu-server"]),
     (
         "bennu",
         &[
+            "bennu-cluster",
             "bennu-presence",
             "bennu-protocol",
             "bennu-pubsub",

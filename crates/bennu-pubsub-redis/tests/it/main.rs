@@ -1,0 +1,10 @@
+//! Nodes on a real Redis.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod account;
+mod credentials;
+mod faults;
+mod nodes;
+mod sharded;
+mod tls;
