@@ -115,6 +115,10 @@ mod tests {
             "max-upload",
             "download-command",
             "retry-delay",
+            "pubsub",
+            "node",
+            "no-workers",
+            "lease",
         ] {
             let after = serve.split_once(&format!("--{option}")).unwrap().1;
             let until = after.split_once("\n      --").map_or(after, |(own, _)| own);

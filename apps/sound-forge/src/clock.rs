@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
+
+use crate::store::{Store, StoreError};
 
 /// A moment in milliseconds since 1970 in UTC; as JSON, RFC 3339 text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
@@ -29,7 +32,71 @@ impl Clock for SystemClock {
     }
 }
 
+/// The clock of a database, which is the same for all of its nodes: it is asked now and then, and
+/// in between the machine's monotonic clock counts on, which nobody can set. A node whose own time
+/// of day jumps therefore neither takes a job that is held nor loses one of its own.
+#[derive(Debug)]
+pub struct DatabaseClock {
+    started: Instant,
+    /// What the database's clock told when `started` was now, in milliseconds since 1970.
+    origin: AtomicI64,
+}
+
+/// How often the database is asked: two monotonic clocks drift apart by less than a millisecond meanwhile.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// An answer that took longer tells too little: the clock goes on as it was.
+const PROMPT: Duration = Duration::from_millis(500);
+/// How often a slow answer is asked for again before a node starts.
+const FIRST_TRIES: u32 = 5;
+
+impl DatabaseClock {
+    /// The clock of this database.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer.
+    pub async fn of(store: &Store) -> Result<Self, StoreError> {
+        let clock = Self { started: Instant::now(), origin: AtomicI64::new(0) };
+        for last in (0..FIRST_TRIES).rev() {
+            if clock.ask(store, last == 0).await? {
+                break;
+            }
+        }
+        Ok(clock)
+    }
+
+    /// Keeps it right for as long as it is polled.
+    pub async fn keep(&self, store: &Store) {
+        loop {
+            tokio::time::sleep(ASK_EVERY).await;
+            // Whatever is wrong with the database, its other users tell.
+            let _ = self.ask(store, false).await;
+        }
+    }
+
+    async fn ask(&self, store: &Store, even_if_slow: bool) -> Result<bool, StoreError> {
+        let before = self.started.elapsed();
+        let told = store.time().await?;
+        let after = self.started.elapsed();
+        let is_right = even_if_slow || after - before <= PROMPT;
+        if is_right {
+            // It was read at some moment between the two.
+            self.origin.store(told.as_millis() - millis((before + after) / 2), Ordering::Relaxed);
+        }
+        Ok(is_right)
+    }
+}
+
+impl Clock for DatabaseClock {
+    fn now(&self) -> Moment {
+        Moment(self.origin.load(Ordering::Relaxed).saturating_add(millis(self.started.elapsed())))
+    }
+}
+
 impl Moment {
+    /// Later than every other one.
+    pub const END: Self = Self(i64::MAX);
+
     /// The moment so many milliseconds after 1970 began.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis)
@@ -76,7 +143,6 @@ fn millis(duration: Duration) -> i64 {
 #[cfg(test)]
 pub(crate) mod manual {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
 

@@ -1,6 +1,7 @@
 //! What can be set, and where it comes from: an option, else its environment variable, else the
 //! config file, else the default.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +11,16 @@ use clap::builder::BoolishValueParser;
 use serde::Deserialize;
 
 use crate::providers::CommandTemplate;
+use crate::queue::Rules;
+use crate::store::Engine;
 
 const DEFAULT_PORT: u16 = 4000;
 const DEFAULT_MAX_UPLOAD: u64 = 1 << 30;
 const DEFAULT_RETRY_DELAY_MS: u64 = 2_000;
+/// What `--pubsub` says for a node that has no others.
+const LOCAL: &str = "local";
+/// A secret with fewer characters can be guessed.
+const SHORTEST_SECRET: usize = 32;
 /// Sites whose pages hold no audio file of their own.
 const DEFAULT_COMMAND_HOSTS: [&str; 5] =
     ["bandcamp.com", "open.spotify.com", "soundcloud.com", "youtu.be", "youtube.com"];
@@ -25,7 +32,8 @@ pub struct DataOptions {
     #[arg(long, env = "SOUND_FORGE_DATA", global = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// Database, as sqlite:PATH [default: studio.db in the data folder]
+    /// Database, as sqlite:PATH for one server, or as postgres://USER:PASSWORD@HOST/NAME for several;
+    /// DATABASE_URL is looked at too, after SOUND_FORGE_DATABASE [default: studio.db in the data folder]
     #[arg(long, env = "SOUND_FORGE_DATABASE", global = true, value_name = "URL")]
     pub database: Option<String>,
 
@@ -73,6 +81,30 @@ pub struct ServeOptions {
     #[arg(long, env = "SOUND_FORGE_RETRY_DELAY", value_name = "MILLISECONDS")]
     pub retry_delay: Option<u64>,
 
+    /// How nodes hear of each other, as nats://HOST:4222, redis://HOST:6379 or zenoh://HOST:7447; needs a
+    /// database that they share [default: local, for one node]
+    #[arg(long, env = "SOUND_FORGE_PUBSUB", value_name = "URL")]
+    pub pubsub: Option<String>,
+
+    /// What this node is called among the others; each has a name of its own [default: the machine's name
+    /// and the port listened on]
+    #[arg(long, env = "SOUND_FORGE_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+
+    /// Serve, and leave the jobs to other nodes [default: false]
+    #[arg(long, env = "SOUND_FORGE_NO_WORKERS", value_parser = BoolishValueParser::new())]
+    pub no_workers: bool,
+
+    /// For how many milliseconds a worker holds its job without being heard of; then another takes over.
+    /// The same on all nodes [default: 10000]
+    #[arg(long, env = "SOUND_FORGE_LEASE", value_name = "MILLISECONDS")]
+    pub lease: Option<u64>,
+
+    /// What sessions and the messages between nodes are signed with, the same on all nodes; no option, since
+    /// a command line is no place for a secret.
+    #[arg(skip)]
+    pub secret: Option<String>,
+
     /// Over how many milliseconds sockets are closed when the server stops, so that their clients do not
     /// all come back at once [default: one for each socket, 10000 at most]
     #[arg(long, env = "SOUND_FORGE_DRAIN_WINDOW", value_name = "MILLISECONDS")]
@@ -85,10 +117,27 @@ pub struct Place {
     /// The data folder.
     pub data: PathBuf,
     /// The database, when it is not the data folder's own.
-    pub database: Option<String>,
+    pub database: Option<DatabaseUrl>,
     /// What the config file sets for `serve`.
     file: ServeOptions,
 }
+
+/// A URL that may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    /// What was given.
+    pub url: String,
+    /// Where, for whoever has to mend it.
+    pub given_by: &'static str,
+}
+
+/// What signatures are made with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+/// How nodes hear of each other.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PubSubUrl(pub String);
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -111,6 +160,16 @@ pub struct ServeConfig {
     pub retry_delay: Duration,
     /// Over how long sockets are closed at the end.
     pub drain_window: Option<Duration>,
+    /// How nodes hear of each other, if there are any others.
+    pub pubsub: Option<PubSubUrl>,
+    /// What this node is called.
+    pub node: Option<String>,
+    /// Whether jobs run here.
+    pub workers: bool,
+    /// For how long a lease holds without being renewed.
+    pub lease: Duration,
+    /// What signatures are made with, when it is not the data folder's secret.
+    pub secret: Option<Secret>,
 }
 
 impl DataOptions {
@@ -130,7 +189,44 @@ impl DataOptions {
         if self.config.is_none() && own.exists() {
             file = FileOptions::read(&own)?;
         }
-        Ok(Place { data, database: self.database.or(file.database), file: file.serve })
+        let database = self.database.map(|url| (url, "--database or SOUND_FORGE_DATABASE"));
+        let database = database.or_else(|| set("DATABASE_URL").map(|url| (url, "DATABASE_URL")));
+        let database = database.or(file.database.map(|url| (url, "the config file")));
+        let database = database.map(|(url, given_by)| DatabaseUrl { url, given_by });
+        Ok(Place { data, database, file: file.serve })
+    }
+}
+
+impl Place {
+    /// Which database the studio is in.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is of none that can be used.
+    pub fn engine(&self) -> anyhow::Result<Engine> {
+        let Some(database) = &self.database else { return Ok(Engine::Sqlite) };
+        Engine::of_url(&database.url).with_context(|| format!("{} cannot be used", database.given_by))
+    }
+}
+
+/// Shows nothing of the password.
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl(by {})", self.given_by)
+    }
+}
+
+/// Shows nothing of it.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Shows the scheme alone: the rest may hold a password.
+impl fmt::Debug for PubSubUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PubSubUrl({}:…)", self.0.split(':').next().unwrap_or_default())
     }
 }
 
@@ -144,6 +240,12 @@ impl ServeOptions {
         let file = place.file.clone();
         let command = self.download_command.or(file.download_command);
         let import_dir = self.import_dir.or(file.import_dir);
+        let pubsub = self.pubsub.or(file.pubsub).filter(|url| url != LOCAL);
+        let secret = set("SOUND_FORGE_SECRET").or(self.secret).or(file.secret).map(Secret);
+        anyhow::ensure!(
+            secret.as_ref().is_none_or(|Secret(secret)| secret.len() >= SHORTEST_SECRET),
+            "SOUND_FORGE_SECRET has less than {SHORTEST_SECRET} characters"
+        );
         Ok(ServeConfig {
             listen: self.listen.or(file.listen).unwrap_or((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()),
             origins: first_set(self.origin, file.origin),
@@ -159,6 +261,11 @@ impl ServeOptions {
                 self.retry_delay.or(file.retry_delay).unwrap_or(DEFAULT_RETRY_DELAY_MS),
             ),
             drain_window: self.drain_window.or(file.drain_window).map(Duration::from_millis),
+            pubsub: pubsub.map(PubSubUrl),
+            node: self.node.or(file.node),
+            workers: !(self.no_workers || file.no_workers),
+            lease: self.lease.or(file.lease).map_or(Rules::default().lease, Duration::from_millis),
+            secret,
         })
     }
 }
@@ -185,6 +292,11 @@ impl FileOptions {
     }
 }
 
+/// A variable that is set, and to something.
+fn set(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
+}
+
 fn first_set(ours: Vec<String>, theirs: Vec<String>) -> Vec<String> {
     if ours.is_empty() { theirs } else { ours }
 }
@@ -200,8 +312,8 @@ fn real_folder(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn default_data_dir() -> anyhow::Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = folder("XDG_DATA_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/share")));
     let base = base.context("neither XDG_DATA_HOME nor HOME is set: choose a data folder with --data")?;
     Ok(base.join("sound-forge"))
 }
@@ -240,5 +352,27 @@ mod tests {
         let options = ServeOptions { download_command: Some("spotdl".to_owned()), ..ServeOptions::default() };
         let error = format!("{:#}", options.resolve(&place).unwrap_err());
         assert!(error.contains("no place for {url}"), "{error}");
+    }
+
+    #[test]
+    fn passwords_in_urls_and_secrets_are_not_shown() {
+        let place = Place { data: PathBuf::new(), database: None, file: ServeOptions::default() };
+        let secret = "0123456789abcdef0123456789abcdef".to_owned();
+        let options = ServeOptions {
+            pubsub: Some("nats://me:hunter2@nats:4222".to_owned()),
+            secret: Some(secret.clone()),
+            ..ServeOptions::default()
+        };
+        let config = format!("{:?}", options.resolve(&place).unwrap());
+        assert!(
+            config.contains("nats") && !config.contains("hunter2") && !config.contains(&secret),
+            "{config}"
+        );
+        let short = ServeOptions { secret: Some("short".to_owned()), ..ServeOptions::default() };
+        assert!(short.resolve(&place).is_err());
+        let url = "mysql://me:hunter2@db/studio".to_owned();
+        let place = Place { database: Some(DatabaseUrl { url, given_by: "DATABASE_URL" }), ..place };
+        let error = format!("{:#} {place:?}", place.engine().unwrap_err());
+        assert!(error.contains("DATABASE_URL") && !error.contains("hunter2"), "{error}");
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A try works in a folder of its own below `tmp/`, named by its lease. When it is done the files
 //! are flushed and the folder is renamed to where it is served from, which is one step: nobody ever
-//! sees half of it. Whatever the database does not know is removed at the next start.
+//! sees half of it. Whatever the database does not know is removed at the next start, or, where
+//! several nodes share the folder, an hour later.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -25,7 +26,17 @@ pub struct DataDir {
 /// Held while a server uses a data folder.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    /// None on a file system that knows no locks, for a server that needs none.
+    _file: Option<File>,
+}
+
+/// Who may use a data folder at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// One server, whose database lies in it.
+    Alone,
+    /// All nodes of a studio, whose database is elsewhere.
+    WithOthers,
 }
 
 /// A folder below `tmp/` that is gone when this is dropped, unless it was moved away.
@@ -64,13 +75,13 @@ impl DataDir {
         self.root.join("studio.db")
     }
 
-    /// Makes sure that no other server uses the folder.
-    pub fn lock(&self) -> anyhow::Result<Lock> {
+    /// Makes sure that no other server uses the folder that must not.
+    pub fn lock(&self, share: Share) -> anyhow::Result<Lock> {
         let what = format!("the data folder {}", self.root.display());
-        Lock::take(&self.root.join("serve.lock"), &what)
+        Lock::take(&self.root.join("serve.lock"), share, &what)
     }
 
-    /// The secret that sessions are signed with; made once, readable by its owner alone.
+    /// The secret that sessions are signed with; made once, whichever node comes first, readable by its owner alone.
     pub fn signing_secret(&self) -> anyhow::Result<Vec<u8>> {
         let path = self.root.join("secret");
         if !path.exists() {
@@ -88,7 +99,7 @@ impl DataDir {
     fn create_secret(&self, path: &Path) -> io::Result<()> {
         let mut secret = [0_u8; 64];
         getrandom::fill(&mut secret).map_err(io::Error::other)?;
-        let temp = TempFile { path: self.tmp().join("secret") };
+        let temp = self.temp_file();
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true);
         #[cfg(unix)]
@@ -96,7 +107,13 @@ impl DataDir {
         let mut file = options.open(&temp.path)?;
         file.write_all(&secret)?;
         file.sync_all()?;
-        fs::rename(&temp.path, path)
+        match fs::hard_link(&temp.path, path) {
+            // Another node was faster: its secret is everybody's.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            // A file system without links, which is none that nodes share.
+            Err(_) => fs::rename(&temp.path, path),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// A new folder for the files of a try.
@@ -151,14 +168,22 @@ impl DataDir {
     /// Removes what nobody refers to. `everything` says that no work goes on, so that even a
     /// young stray is one.
     pub fn sweep(&self, known: &Known, everything: bool) -> io::Result<()> {
-        let age = if everything { Duration::ZERO } else { STRAY_AGE };
-        sweep_folder(&self.tmp(), &known.tries, age)?;
-        sweep_folder(&self.uploads(), &known.uploads, age)?;
+        let young = if everything { None } else { Some(self.time_of_files()? - STRAY_AGE) };
+        sweep_folder(&self.tmp(), &known.tries, young)?;
+        sweep_folder(&self.uploads(), &known.uploads, young)?;
         for kind in OutputKind::ALL {
-            let outputs = known.outputs.iter().filter(|(of, _)| *of == kind);
-            sweep_folder(&self.kind(kind), &outputs.map(|(_, name)| name.clone()).collect(), age)?;
+            let outputs = known.outputs.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name);
+            // A try moves its folder here before the database knows of it.
+            let outputs = outputs.chain(&known.tries).cloned().collect();
+            sweep_folder(&self.kind(kind), &outputs, young)?;
         }
         Ok(())
+    }
+
+    /// What time it is where the files are, which may be another machine.
+    fn time_of_files(&self) -> io::Result<SystemTime> {
+        let probe = self.temp_file();
+        File::create(&probe.path)?.metadata()?.modified()
     }
 
     fn tmp(&self) -> PathBuf {
@@ -190,16 +215,27 @@ impl Lock {
     pub fn of_database(file: &Path) -> anyhow::Result<Self> {
         let mut name = file.as_os_str().to_owned();
         name.push(".serve.lock");
-        Self::take(Path::new(&name), &format!("the database {}", file.display()))
+        Self::take(Path::new(&name), Share::Alone, &format!("the database {}", file.display()))
     }
 
-    fn take(path: &Path, what: &str) -> anyhow::Result<Self> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    fn take(path: &Path, share: Share, what: &str) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
         let file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+        let locked = match share {
+            Share::Alone => file.try_lock(),
+            Share::WithOthers => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => Ok(Self { _file: Some(file) }),
             Err(TryLockError::WouldBlock) => {
-                anyhow::bail!("another sound-forge serves {what}; stop it, or choose another with --data")
+                anyhow::bail!(
+                    "another sound-forge serves {what}; stop it, or choose another with --data \
+                     (several share a folder when all of them are given the same postgres:// database)"
+                )
+            }
+            Err(TryLockError::Error(error)) if share == Share::WithOthers => {
+                tracing::warn!(%error, "{what} cannot be locked: nothing keeps a server with a database of its own away");
+                Ok(Self { _file: None })
             }
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("{} cannot be locked", path.display()))
@@ -265,24 +301,29 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn sweep_folder(folder: &Path, known: &HashSet<String>, age: Duration) -> io::Result<()> {
+/// Removes what is not known, but for what changed after `young`.
+fn sweep_folder(folder: &Path, known: &HashSet<String>, young: Option<SystemTime>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let is_known = entry.file_name().to_str().is_some_and(|name| known.contains(name));
-        if is_known || !is_older(&entry, age) {
+        if is_known || young.is_some_and(|young| is_younger(&entry, young)) {
             continue;
         }
         tracing::info!(path = %entry.path().display(), "removing a stray");
-        if entry.file_type()?.is_dir() { remove_folder(&entry.path()) } else { remove_file(&entry.path()) }
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => remove_folder(&entry.path()),
+            Ok(_) => remove_file(&entry.path()),
+            // Another node has removed it just now.
+            Err(_) => {}
+        }
     }
     Ok(())
 }
 
-fn is_older(entry: &fs::DirEntry, age: Duration) -> bool {
+/// What tells no time is left alone.
+fn is_younger(entry: &fs::DirEntry, young: SystemTime) -> bool {
     let modified = entry.metadata().and_then(|metadata| metadata.modified());
-    // A time in the future, or none, tells nothing: the entry is left for the next start.
-    let elapsed = modified.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-    age.is_zero() || elapsed.is_some_and(|elapsed| elapsed >= age)
+    modified.map_or(true, |time| time > young)
 }
 
 fn remove_folder(path: &Path) {
@@ -316,9 +357,25 @@ mod tests {
     #[test]
     fn a_second_server_on_a_folder_is_refused_with_a_reason() {
         let (_root, dir) = data_dir();
-        let _lock = dir.lock().unwrap();
-        let refusal = dir.lock().unwrap_err().to_string();
-        assert!(refusal.contains("another sound-forge serves the data folder"), "{refusal}");
+        let lock = dir.lock(Share::Alone).unwrap();
+        for share in [Share::Alone, Share::WithOthers] {
+            let refusal = dir.lock(share).unwrap_err().to_string();
+            assert!(refusal.contains("another sound-forge serves the data folder"), "{refusal}");
+        }
+        drop(lock);
+        let _nodes = [dir.lock(Share::WithOthers).unwrap(), dir.lock(Share::WithOthers).unwrap()];
+        assert!(dir.lock(Share::Alone).is_err());
+    }
+
+    #[test]
+    fn nodes_that_start_at_once_agree_on_one_secret() {
+        let (_root, dir) = data_dir();
+        let secrets = std::thread::scope(|scope| {
+            let nodes: Vec<_> = (0..8).map(|_| scope.spawn(|| dir.signing_secret().unwrap())).collect();
+            nodes.into_iter().map(|node| node.join().unwrap()).collect::<HashSet<_>>()
+        });
+        assert_eq!(secrets.len(), 1);
+        assert_eq!(fs::read_dir(dir.tmp()).unwrap().count(), 0);
     }
 
     #[cfg(unix)]
@@ -359,9 +416,13 @@ mod tests {
         let known_names = Known { outputs, ..Known::default() };
         dir.sweep(&known_names, false).unwrap();
         assert!(dir.output(OutputKind::Analysis, stray).exists(), "young strays stay while work goes on");
+        let published = LeaseToken::random();
+        fs::create_dir(dir.output(OutputKind::Stems, published)).unwrap();
+        let known_names = Known { tries: HashSet::from([published.to_string()]), ..known_names };
         dir.sweep(&known_names, true).unwrap();
         assert!(dir.output(OutputKind::Analysis, known).exists());
         assert!(!dir.output(OutputKind::Analysis, stray).exists());
         assert!(!dir.upload("stray").exists());
+        assert!(dir.output(OutputKind::Stems, published).exists(), "its try has not told the database yet");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::cli::KeyCommand;
-use crate::clock::{Clock as _, Moment, SystemClock};
+use crate::clock::{Clock as _, DatabaseClock, Moment, SystemClock};
 use crate::config::Place;
 use crate::serve::open_store;
 use crate::store::{KeyListing, Store};
@@ -15,7 +15,8 @@ use crate::store::{KeyListing, Store};
 /// When the database cannot be used, or there is no such key.
 pub async fn run(place: &Place, command: KeyCommand) -> anyhow::Result<()> {
     let (_, store) = open_store(place).await?;
-    let now = SystemClock.now();
+    let now =
+        if store.engine().is_shared() { DatabaseClock::of(&store).await?.now() } else { SystemClock.now() };
     let said = match command {
         KeyCommand::Create { name } => create(&store, &name, now).await?,
         KeyCommand::List => store.keys().await?.iter().map(line).collect(),

@@ -102,7 +102,8 @@ impl Library {
         let store = self.queue.store();
         store.track(user, track).await?.ok_or(LibraryError::NotFound)?;
         store.track_output(track, OutputKind::Downloads).await?.ok_or(LibraryError::NoAudio)?;
-        Ok(self.queue.enqueue(&NewJob { user_id: user, track_id: track, input }).await?)
+        let enqueued = self.queue.enqueue(&NewJob { user_id: user, track_id: track, input }).await?;
+        enqueued.ok_or(LibraryError::NotFound)
     }
 
     /// Cancels a job; it is over when this returns.

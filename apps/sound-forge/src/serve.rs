@@ -10,13 +10,14 @@ use anyhow::Context as _;
 use bennu::axum::Server;
 use bennu::{DrainOptions, Endpoint, PubSub};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Accounts, Credential};
 use crate::channels;
-use crate::clock::{Clock, SystemClock};
-use crate::config::{Place, ServeConfig};
-use crate::data_dir::{DataDir, Lock};
+use crate::clock::{Clock, DatabaseClock, Moment, SystemClock};
+use crate::config::{Place, Secret, ServeConfig};
+use crate::data_dir::{DataDir, Lock, Share};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Stages};
 use crate::providers::Providers;
@@ -37,10 +38,34 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) async fn open_store(place: &Place) -> anyhow::Result<(DataDir, Store)> {
     let data = DataDir::open(&place.data)?;
     let store = match &place.database {
-        Some(url) => Store::open_url(url).await,
-        None => Store::open_file(&data.database()).await,
+        Some(database) => Store::open_url(&database.url)
+            .await
+            .with_context(|| format!("the database of {} cannot be opened", database.given_by))?,
+        None => Store::open_file(&data.database()).await.context("the database cannot be opened")?,
     };
-    Ok((data, store.context("the database cannot be opened")?))
+    Ok((data, store))
+}
+
+/// Makes sure that no other server has what this one must have for itself.
+fn lock(place: &Place) -> anyhow::Result<(Lock, Option<Lock>)> {
+    let data = DataDir::open(&place.data)?;
+    if place.engine()?.is_shared() {
+        return Ok((data.lock(Share::WithOthers)?, None));
+    }
+    let database = place.database.as_ref().map(|database| file_of_url(&database.url)).transpose()?;
+    let folder = data.lock(Share::Alone)?;
+    Ok((folder, database.as_deref().map(Lock::of_database).transpose()?))
+}
+
+/// One time of day for all who share a database.
+async fn clock(store: &Store) -> anyhow::Result<(Arc<dyn Clock>, JoinHandle<()>)> {
+    if !store.engine().is_shared() {
+        return Ok((Arc::new(SystemClock), tokio::spawn(async {})));
+    }
+    let clock = DatabaseClock::of(store).await.context("the database does not tell the time")?;
+    let clock = Arc::new(clock);
+    let (kept, store) = (clock.clone(), store.clone());
+    Ok((clock, tokio::spawn(async move { kept.keep(&store).await })))
 }
 
 /// Serves until the process is told to stop.
@@ -50,28 +75,31 @@ pub(crate) async fn open_store(place: &Place) -> anyhow::Result<(DataDir, Store)
 /// When the studio cannot be put together: the port is taken, another server has the folder, …
 pub async fn run(place: &Place, config: ServeConfig) -> anyhow::Result<()> {
     // Before anything is touched: what another server is working on stays alone.
-    let _lock = DataDir::open(&place.data)?.lock()?;
-    let database = place.database.as_deref().map(file_of_url).transpose()?;
-    let _database_lock = database.as_deref().map(Lock::of_database).transpose()?;
+    let _locks = lock(place)?;
     let (data, store) = open_store(place).await?;
+    let (clock, clock_keeper) = clock(&store).await?;
     let recorder = Recorder::install()?;
-    let parts = Parts::assemble(&config, data, store.clone(), recorder.clone()).await?;
+    let parts = Parts::assemble(&config, data, store.clone(), clock.clone(), recorder.clone()).await?;
     let listener = TcpListener::bind(config.listen);
     let listener = listener.await.with_context(|| format!("{} cannot be listened on", config.listen))?;
-    let runner = Runner::start(parts.queue.clone(), Arc::new(parts.stages.clone()));
+    let work = Arc::new(parts.stages.clone());
+    let runner = config.workers.then(|| Runner::start(parts.queue.clone(), work));
 
     // Before anybody is told that the server is there, and might stop it.
     let signal = bennu::axum::stop_signal()?;
     let stop = CancellationToken::new();
     let revocations =
         tokio::spawn(watch_revocations(parts.accounts.clone(), parts.endpoint.clone(), stop.clone()));
-    announce(&parts.accounts, listener.local_addr()?).await?;
+    announce(&parts.accounts, listener.local_addr()?, clock.now()).await?;
     let upkeep = tokio::spawn(recorder.upkeep());
     let served = parts.serve(listener, signal, drain_options(config.drain_window)).await;
     upkeep.abort();
 
-    runner.stop().await;
+    if let Some(runner) = runner {
+        runner.stop().await;
+    }
     stop.cancel();
+    clock_keeper.abort();
     // It has no way to fail.
     let _ = revocations.await;
     store.close().await;
@@ -93,17 +121,21 @@ impl Parts {
         config: &ServeConfig,
         data: DataDir,
         store: Store,
+        clock: Arc<dyn Clock>,
         recorder: Recorder,
     ) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let secret = match &config.secret {
+            Some(Secret(secret)) => secret.clone().into_bytes(),
+            None => data.signing_secret()?,
+        };
         let pubsub = PubSub::local();
-        let rules = Rules { retry_delay: config.retry_delay, ..Rules::default() };
+        let rules = Rules { retry_delay: config.retry_delay, lease: config.lease, ..Rules::default() };
         let queue = Queue::new(store.clone(), clock.clone(), Notices::new(pubsub.clone()), rules);
         let providers = Arc::new(providers(config)?);
         let pipeline = Arc::new(Pipeline::new(store.clone(), data.clone(), providers.clone()));
         recover(&queue, &pipeline).await?;
 
-        let accounts = Accounts::new(store, Signer::new(&data.signing_secret()?), clock);
+        let accounts = Accounts::new(store, Signer::new(&secret), clock);
         let endpoint = channels::endpoint(pubsub, accounts.clone(), queue.clone(), &config.origins)?;
         let library = Library::new(queue.clone(), data, providers, pipeline.clone());
         let metrics = Metrics { recorder, endpoint: endpoint.clone() };
@@ -147,7 +179,8 @@ fn providers(config: &ServeConfig) -> anyhow::Result<Providers> {
     })
 }
 
-/// Takes over what an earlier run of the server left: its jobs, and the files it had not finished.
+/// Takes over what an earlier run of the server left: its jobs, and the files it had not finished. Where
+/// nodes share the database, only what is old enough to be nobody's.
 async fn recover(queue: &Queue, pipeline: &Pipeline) -> anyhow::Result<()> {
     let rescued = queue.rescue_earlier_boots().await?;
     if rescued > 0 {
@@ -158,8 +191,8 @@ async fn recover(queue: &Queue, pipeline: &Pipeline) -> anyhow::Result<()> {
 }
 
 /// Tells on standard output where the studio is, and how its owner gets in.
-async fn announce(accounts: &Accounts, address: SocketAddr) -> anyhow::Result<()> {
-    let link = accounts.store().create_owner_link(SystemClock.now()).await?;
+async fn announce(accounts: &Accounts, address: SocketAddr, now: Moment) -> anyhow::Result<()> {
+    let link = accounts.store().create_owner_link(now).await?;
     let mut out = std::io::stdout().lock();
     let said = writeln!(out, "listening on http://{address}")
         .and_then(|()| writeln!(out, "log in, once, at http://{}/setup/{}", reachable(address), link.token))

@@ -119,10 +119,11 @@ impl Pipeline {
         Ok(known)
     }
 
-    /// Removes what earlier runs of the server left half done. Only while no work goes on.
+    /// Removes what earlier runs of the server left half done. Only while no work goes on, unless
+    /// other nodes have the same folder: then what is young may be theirs.
     pub async fn sweep_at_start(&self, queue: &Queue) -> anyhow::Result<()> {
         let known = self.known(queue).await?;
-        Ok(self.data.sweep(&known, true)?)
+        Ok(self.data.sweep(&known, !self.store.engine().is_shared())?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::clock::Moment;
 use crate::ids::{JobId, TrackId, UserId};
-use crate::store::{Connection, NewTrack, StoreError, ensure_track};
+use crate::store::{Connection, NewTrack, StoreError, ensure_track, hold_track};
 
 use super::job::{JobRow, to_json};
 use super::{CreatedTrack, Job, JobInput, JobStatus, Queue, Rules};
@@ -28,17 +28,21 @@ pub struct Enqueued {
 }
 
 impl Queue {
-    /// Makes a job, or finds the one like it that is live or younger than the rules' window.
+    /// Makes a job, or finds the one like it that is live or younger than the rules' window. None
+    /// when the track is gone.
     ///
-    /// The database decides, so a thousand requests at once make one job.
-    pub async fn enqueue(&self, new: &NewJob) -> Result<Enqueued, StoreError> {
+    /// The database decides, so a thousand requests at once, on however many nodes, make one job.
+    pub async fn enqueue(&self, new: &NewJob) -> Result<Option<Enqueued>, StoreError> {
         let mut tx = self.store().write().await?;
+        if !hold_track(&mut tx, self.store().engine(), new.track_id).await? {
+            return Ok(None);
+        }
         let enqueued = self.insert(&mut tx, new, self.now()).await?;
         tx.commit().await?;
         if enqueued.is_new {
             self.ring();
         }
-        Ok(enqueued)
+        Ok(Some(enqueued))
     }
 
     /// Makes the track of a source and the job that downloads it; or finds both.
@@ -58,7 +62,7 @@ impl Queue {
         Ok(enqueued)
     }
 
-    /// The same within a transaction; the caller rings after its commit.
+    /// The same within a transaction that holds the track; the caller rings after its commit.
     pub(super) async fn insert(
         &self,
         tx: &mut Connection,
@@ -67,12 +71,9 @@ impl Queue {
     ) -> Result<Enqueued, StoreError> {
         let unique_key = unique_key(new);
         self.free_key(tx, &unique_key, now).await?;
-        let made = insert_row(tx, new, &unique_key, now).await?;
-        let row: JobRow = sqlx::query_as("SELECT * FROM jobs WHERE unique_key = $1")
-            .bind(&unique_key)
-            .fetch_one(&mut *tx)
-            .await?;
-        Ok(Enqueued { job: row.try_into()?, is_new: made })
+        let id = JobId::random();
+        let job = insert_row(tx, (id, new), &unique_key, now).await?;
+        Ok(Enqueued { is_new: job.id == id, job })
     }
 
     /// Takes the key from a job that is finished and out of its window.
@@ -89,19 +90,22 @@ impl Queue {
     }
 }
 
+/// The row of that key, made when there is none.
 async fn insert_row(
     tx: &mut Connection,
-    new: &NewJob,
+    (id, new): (JobId, &NewJob),
     unique_key: &str,
     now: Moment,
-) -> Result<bool, StoreError> {
+) -> Result<Job, StoreError> {
     let job_type = new.input.job_type();
-    let made = sqlx::query(
+    // The update changes nothing: it makes the row that was there the one that is returned.
+    let row: JobRow = sqlx::query_as(
         "INSERT INTO jobs (id, user_id, track_id, job_type, status, progress, message, input, attempt, \
          max_attempts, run_at, unique_key, revision, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, 0, $6, $7, 0, $8, $9, $10, 1, $11, $12) ON CONFLICT (unique_key) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, 0, $6, $7, 0, $8, $9, $10, 1, $11, $12) \
+         ON CONFLICT (unique_key) DO UPDATE SET unique_key = excluded.unique_key RETURNING *",
     )
-    .bind(JobId::random())
+    .bind(id)
     .bind(new.user_id)
     .bind(new.track_id)
     .bind(job_type.name())
@@ -113,9 +117,9 @@ async fn insert_row(
     .bind(unique_key)
     .bind(now)
     .bind(now)
-    .execute(tx)
+    .fetch_one(tx)
     .await?;
-    Ok(made.rows_affected() > 0)
+    row.try_into()
 }
 
 /// Per track and type. A track is one user's canonical URL, so this holds for downloads too.

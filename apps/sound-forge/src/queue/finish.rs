@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::ids::{JobId, LeaseToken, TrackId, UserId};
 use crate::store::{
     AudioFacts, Connection, NewOutput, NewStem, OutputKind, StoreError, Summary, add_stems, file_url,
-    has_output, replace_output, set_audio, set_summary,
+    has_output, hold_track, replace_output, set_audio, set_summary, statement,
 };
 
 use super::job::{JobRow, to_json};
@@ -103,7 +103,8 @@ impl StageResult {
 
 impl Queue {
     /// Completes a job: its result, its output and the job of the next stage in one transaction.
-    /// None when the lease is lost: then nothing changed.
+    /// None when the lease is lost: then nothing changed. To be asked again after an outage: what
+    /// was written after all, though no answer came, is found and told.
     pub async fn complete(
         &self,
         lease: Lease,
@@ -111,7 +112,10 @@ impl Queue {
     ) -> Result<Option<Completion>, StoreError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
-        let Some(job) = held(&mut tx, lease).await? else { return Ok(None) };
+        let Some(job) = self.held_with_track(&mut tx, lease).await? else {
+            drop(tx);
+            return self.completed_before(lease).await;
+        };
         let superseded = record(&mut tx, &job, lease.token, finished, now).await?;
         let next = self.enqueue_next(&mut tx, &job, now).await?;
         let job = complete_row(&mut tx, lease, finished, next.as_ref().map(|next| next.job.id), now).await?;
@@ -121,6 +125,40 @@ impl Queue {
             self.ring();
         }
         Ok(Some(Completion { job, superseded }))
+    }
+
+    /// The track comes first: who removes it takes both in this order too.
+    async fn held_with_track(&self, tx: &mut Connection, lease: Lease) -> Result<Option<Job>, StoreError> {
+        let engine = self.store().engine();
+        let track: Option<(TrackId,)> =
+            sqlx::query_as("SELECT track_id FROM jobs WHERE id = $1 AND lease_token = $2")
+                .bind(lease.job)
+                .bind(lease.token)
+                .fetch_optional(&mut *tx)
+                .await?;
+        let Some((track,)) = track else { return Ok(None) };
+        if !hold_track(&mut *tx, engine, track).await? {
+            return Ok(None);
+        }
+        held(tx, engine, lease).await
+    }
+
+    /// The job of a lease whose end was written by an earlier call, if one was.
+    async fn completed_before(&self, lease: Lease) -> Result<Option<Completion>, StoreError> {
+        let row: Option<JobRow> = sqlx::query_as(
+            "SELECT jobs.* FROM jobs JOIN outputs ON outputs.id = $1 WHERE jobs.id = $2 AND jobs.status = $3",
+        )
+        .bind(lease.token)
+        .bind(lease.job)
+        .bind(JobStatus::Completed.name())
+        .fetch_optional(self.store().read())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let job: Job = row.try_into()?;
+        self.notices().job_changed(&job);
+        self.ring();
+        // The folder it took the place of is left to the sweep.
+        Ok(Some(Completion { job, superseded: None }))
     }
 
     async fn enqueue_next(
@@ -149,9 +187,22 @@ impl Queue {
     /// Ends a failed try: back to the queue with the reason, or for good when no try is left.
     /// None when the lease is lost: then nothing changed.
     pub async fn fail(&self, lease: Lease, failure: Failure) -> Result<Option<Job>, StoreError> {
+        self.end_try(lease, failure, None).await
+    }
+
+    /// The same, where a moment is given, only of a lease that ran out before it.
+    pub(super) async fn end_try(
+        &self,
+        lease: Lease,
+        failure: Failure,
+        expired_at: Option<Moment>,
+    ) -> Result<Option<Job>, StoreError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
-        let Some(job) = held(&mut tx, lease).await? else { return Ok(None) };
+        let Some(job) = held(&mut tx, self.store().engine(), lease).await? else { return Ok(None) };
+        if expired_at.is_some_and(|moment| job.lease_until >= Some(moment)) {
+            return Ok(None);
+        }
         let wait = match failure.retry {
             Retry::Never => None,
             Retry::Later => Some(self.rules().backoff(job.attempt, random_u16()?)),
@@ -187,6 +238,10 @@ impl Queue {
     /// when it is not this user's.
     pub async fn delete_track(&self, user: UserId, track: TrackId) -> Result<Option<Deleted>, StoreError> {
         let mut tx = self.store().write().await?;
+        // From here on nobody makes a job of it, so that none is removed that was not cancelled.
+        if !hold_track(&mut tx, self.store().engine(), track).await? {
+            return Ok(None);
+        }
         let cancelled =
             cancel_rows(&mut tx, "track_id = $6 AND user_id = $7", (track, user), self.now()).await?;
         let outputs: Vec<(String, LeaseToken)> =
@@ -212,10 +267,13 @@ impl Queue {
     /// Forgets jobs that ended longer ago than the rules keep them. Returns how many.
     pub async fn prune(&self) -> Result<u64, StoreError> {
         let mut tx = self.store().write().await?;
-        let pruned = sqlx::query("DELETE FROM jobs WHERE finished_at <= $1")
-            .bind(self.now() - self.rules().keep_finished)
-            .execute(&mut *tx)
-            .await?;
+        // What another node forgets at the same moment is left to it.
+        let prune = statement(format!(
+            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at <= $1{})",
+            self.store().engine().skip_locked()
+        ));
+        let pruned =
+            sqlx::query(prune).bind(self.now() - self.rules().keep_finished).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(pruned.rows_affected())
     }
@@ -327,7 +385,7 @@ async fn cancel_rows<Scope>(
     (id, user): (crate::ids::Id<Scope>, UserId),
     now: Moment,
 ) -> Result<Vec<Job>, StoreError> {
-    let cancel = sqlx::AssertSqlSafe(format!(
+    let cancel = statement(format!(
         "UPDATE jobs SET status = $1, message = $2, error = $3, lease_token = NULL, lease_until = NULL, \
          boot_id = NULL, unique_key = NULL, revision = revision + 1, updated_at = $4, finished_at = $5 \
          WHERE finished_at IS NULL AND {scope} RETURNING *"

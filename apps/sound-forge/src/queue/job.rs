@@ -105,6 +105,9 @@ pub struct Job {
     /// Held by a worker's try, while one runs.
     #[serde(skip)]
     pub lease_token: Option<LeaseToken>,
+    /// Until when it is held, unless that is renewed.
+    #[serde(skip)]
+    pub lease_until: Option<Moment>,
     /// Counts the writes to it.
     #[serde(skip)]
     pub revision: i64,
@@ -218,6 +221,7 @@ pub(super) struct JobRow {
     max_attempts: i64,
     run_at: Moment,
     lease_token: Option<LeaseToken>,
+    lease_until: Option<Moment>,
     revision: i64,
     created_at: Moment,
     updated_at: Moment,
@@ -244,6 +248,7 @@ impl TryFrom<JobRow> for Job {
             max_attempts: u32::try_from(row.max_attempts).unwrap_or_default(),
             run_at: row.run_at,
             lease_token: row.lease_token,
+            lease_until: row.lease_until,
             revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::ids::{JobId, LeaseToken};
-use crate::store::{Connection, StoreError};
+use crate::store::{Connection, Engine, StoreError, statement};
 
 use super::job::JobRow;
 use super::{Failure, Job, JobStatus, JobType, Lease, Queue};
@@ -14,24 +14,27 @@ impl Queue {
     pub async fn claim(&self, job_type: JobType) -> Result<Option<Job>, StoreError> {
         let now = self.now();
         let mut tx = self.store().write().await?;
-        let row: Option<JobRow> = sqlx::query_as(
+        // Workers of other nodes look at the same moment: each takes another job.
+        let claim = statement(format!(
             "UPDATE jobs SET status = $1, progress = 0, message = $2, attempt = attempt + 1, lease_token = $3, \
              lease_until = $4, boot_id = $5, revision = revision + 1, updated_at = $6 \
              WHERE id = (SELECT id FROM jobs WHERE job_type = $7 AND status = $8 AND run_at <= $9 \
-                         ORDER BY run_at, created_at, id LIMIT 1) \
+                         ORDER BY run_at, created_at, id LIMIT 1{}) \
              RETURNING *",
-        )
-        .bind(job_type.running().name())
-        .bind("Starting")
-        .bind(LeaseToken::random())
-        .bind(now + self.rules().lease)
-        .bind(self.boot())
-        .bind(now)
-        .bind(job_type.name())
-        .bind(JobStatus::Queued.name())
-        .bind(now)
-        .fetch_optional(&mut *tx)
-        .await?;
+            self.store().engine().skip_locked()
+        ));
+        let row: Option<JobRow> = sqlx::query_as(claim)
+            .bind(job_type.running().name())
+            .bind("Starting")
+            .bind(LeaseToken::random())
+            .bind(now + self.rules().lease)
+            .bind(self.boot())
+            .bind(now)
+            .bind(job_type.name())
+            .bind(JobStatus::Queued.name())
+            .bind(now)
+            .fetch_optional(&mut *tx)
+            .await?;
         tx.commit().await?;
         let job = row.map(Job::try_from).transpose()?;
         if let Some(job) = &job {
@@ -74,16 +77,18 @@ impl Queue {
     /// Lengthens leases. Those that are lost already stay lost.
     pub async fn renew(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let until = self.now() + self.rules().lease;
-        let mut tx = self.store().write().await?;
         for lease in leases {
+            // Each for itself, so that no row is kept while another one is waited for.
+            let mut tx = self.store().write().await?;
             sqlx::query("UPDATE jobs SET lease_until = $1 WHERE id = $2 AND lease_token = $3")
                 .bind(until)
                 .bind(lease.job)
                 .bind(lease.token)
                 .execute(&mut *tx)
                 .await?;
+            tx.commit().await?;
         }
-        Ok(tx.commit().await?)
+        Ok(())
     }
 
     /// Whether a try still holds its job.
@@ -121,46 +126,57 @@ impl Queue {
         Ok(())
     }
 
-    /// Rescues jobs whose lease ran out. Returns how many.
-    pub async fn rescue_expired(&self) -> Result<usize, StoreError> {
-        let expired = self.leased("SELECT * FROM jobs WHERE lease_until < $1", self.now()).await?;
-        self.rescue(expired).await
+    /// Rescues jobs whose lease ran out, but for one's own, whatever the clock tells of them.
+    /// Returns how many.
+    pub async fn rescue_expired(&self, own: &[Lease]) -> Result<usize, StoreError> {
+        let now = self.now();
+        let mut expired = self.leased("SELECT * FROM jobs WHERE lease_until < $1", now).await?;
+        expired.retain(|job| job.lease().is_none_or(|lease| !own.contains(&lease)));
+        self.rescue(expired, now).await
     }
 
-    /// Rescues jobs that an earlier run of the server held. Only for one that is alone on its
-    /// database: then every such worker is dead. Returns how many.
+    /// Rescues jobs that an earlier run of the server held. Only one that is alone on its database
+    /// knows that every such worker is dead; where nodes share it, leases have to run out. Returns how many.
     pub async fn rescue_earlier_boots(&self) -> Result<usize, StoreError> {
+        if self.store().engine().is_shared() {
+            return Ok(0);
+        }
         let orphans = self
             .leased("SELECT * FROM jobs WHERE lease_token IS NOT NULL AND boot_id <> $1", self.boot())
             .await?;
-        self.rescue(orphans).await
+        self.rescue(orphans, Moment::END).await
     }
 
     async fn leased<'q, T>(&self, select: &'static str, argument: T) -> Result<Vec<Job>, StoreError>
     where
-        T: sqlx::Encode<'q, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + Send + 'q,
+        T: sqlx::Encode<'q, sqlx::Any> + sqlx::Type<sqlx::Any> + Send + 'q,
     {
         let rows: Vec<JobRow> = sqlx::query_as(select).bind(argument).fetch_all(self.store().read()).await?;
         rows.into_iter().map(Job::try_from).collect()
     }
 
-    async fn rescue(&self, jobs: Vec<Job>) -> Result<usize, StoreError> {
+    /// A lease that was renewed or taken by another node since it was read is left alone.
+    async fn rescue(&self, jobs: Vec<Job>, expired_at: Moment) -> Result<usize, StoreError> {
         let mut rescued = 0;
         for lease in jobs.iter().filter_map(Job::lease) {
-            tracing::warn!(job = %lease.job, "the worker of a job is gone");
-            let failure = Failure::worker_died();
-            rescued += usize::from(self.fail(lease, failure).await?.is_some());
+            if self.end_try(lease, Failure::worker_died(), Some(expired_at)).await?.is_some() {
+                tracing::warn!(job = %lease.job, "the worker of a job is gone");
+                rescued += 1;
+            }
         }
         Ok(rescued)
     }
 }
 
-/// The job behind a lease, within a transaction; none when the lease is lost.
-pub(super) async fn held(tx: &mut Connection, lease: Lease) -> Result<Option<Job>, StoreError> {
-    let row: Option<JobRow> = sqlx::query_as("SELECT * FROM jobs WHERE id = $1 AND lease_token = $2")
-        .bind(lease.job)
-        .bind(lease.token)
-        .fetch_optional(tx)
-        .await?;
+/// The job behind a lease, kept as it is until the transaction ends; none when the lease is lost.
+pub(super) async fn held(
+    tx: &mut Connection,
+    engine: Engine,
+    lease: Lease,
+) -> Result<Option<Job>, StoreError> {
+    let held =
+        statement(format!("SELECT * FROM jobs WHERE id = $1 AND lease_token = $2{}", engine.for_update()));
+    let row: Option<JobRow> =
+        sqlx::query_as(held).bind(lease.job).bind(lease.token).fetch_optional(tx).await?;
     row.map(Job::try_from).transpose()
 }

@@ -12,6 +12,7 @@ mod finish;
 mod job;
 mod lease;
 mod notices;
+mod outage;
 mod progress;
 mod query;
 mod rules;
@@ -25,6 +26,8 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Moment};
 use crate::ids::BootId;
 use crate::store::Store;
+
+use outage::Outage;
 
 pub use enqueue::{Enqueued, NewJob};
 pub use finish::{Failure, Finished, StageResult};
@@ -52,13 +55,15 @@ struct Inner {
     boot: BootId,
     /// Rung when a job may have become due.
     due: Notify,
+    outage: Outage,
 }
 
 impl Queue {
     /// The queue in a database, run by this boot of the server.
     pub fn new(store: Store, clock: Arc<dyn Clock>, notices: Notices, rules: Rules) -> Self {
         let boot = BootId::random();
-        Self { inner: Arc::new(Inner { store, clock, notices, rules, boot, due: Notify::new() }) }
+        let (due, outage) = (Notify::new(), Outage::default());
+        Self { inner: Arc::new(Inner { store, clock, notices, rules, boot, due, outage }) }
     }
 
     /// The database it lives in.
@@ -82,6 +87,10 @@ impl Queue {
 
     fn boot(&self) -> BootId {
         self.inner.boot
+    }
+
+    fn outage(&self) -> &Outage {
+        &self.inner.outage
     }
 
     fn ring(&self) {

@@ -123,7 +123,7 @@ impl Reporter {
             Ok(held) => held,
             Err(error) => {
                 // The work itself is fine; the next report may find the database well again.
-                tracing::warn!(job = %self.lease.job, %error, "progress could not be written");
+                self.queue.outage().complain(&error, "progress could not be written");
                 true
             }
         }

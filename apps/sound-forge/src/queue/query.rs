@@ -40,6 +40,19 @@ impl Queue {
         row.map(Job::try_from).transpose()
     }
 
+    /// Tells those who follow a job where it stands, whoever's it is, in case they were not told.
+    pub(super) async fn tell(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        let row: Option<JobRow> = sqlx::query_as("SELECT * FROM jobs WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.store().read())
+            .await?;
+        let job = row.map(Job::try_from).transpose()?;
+        if let Some(job) = &job {
+            self.notices().job_changed(job);
+        }
+        Ok(job)
+    }
+
     /// A page of a user's jobs, the newest first.
     pub async fn jobs(
         &self,

@@ -161,8 +161,26 @@ impl Worker {
     }
 
     async fn complain(&self, error: &StoreError) {
-        tracing::error!(%error, "the queue cannot be read");
+        self.queue.outage().complain(error, "the queue cannot be read");
         self.pause(POLL).await;
+    }
+
+    /// Writes as soon as the database is there. Tells too whether it had to be asked again: then
+    /// an earlier attempt may have been written although no answer came.
+    async fn through_outages<T, F>(&self, write: impl Fn() -> F) -> (Result<T, StoreError>, bool)
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut again = false;
+        loop {
+            match write().await {
+                Err(error) if error.is_outage() && !self.stop.is_cancelled() => {
+                    self.complain(&error).await;
+                    again = true;
+                }
+                result => return (result, again),
+            }
+        }
     }
 
     async fn pause(&self, time: Duration) {
@@ -218,7 +236,8 @@ impl Worker {
         if let Err(error) = self.work.publish(&output, kind, lease.token) {
             return self.fail(lease, Failure::of_io("the result could not be stored", &error)).await;
         }
-        match self.queue.complete(lease, &output.finished).await {
+        let (completed, _) = self.through_outages(|| self.queue.complete(lease, &output.finished)).await;
+        match completed {
             Ok(Some(completion)) => {
                 if let Some(superseded) = completion.superseded {
                     self.work.remove(kind, superseded);
@@ -230,6 +249,8 @@ impl Worker {
                 self.work.remove(kind, lease.token);
                 Ok(())
             }
+            // It may be written all the same: if it is not, the sweep finds the folder.
+            Err(error) if error.is_outage() => Err(error.into()),
             Err(error) => {
                 self.work.remove(kind, lease.token);
                 self.fail(lease, Failure::transient(error.to_string())).await
@@ -238,7 +259,11 @@ impl Worker {
     }
 
     async fn fail(&self, lease: Lease, failure: Failure) -> anyhow::Result<()> {
-        let ended = self.queue.fail(lease, failure).await?;
+        let (ended, again) = self.through_outages(|| self.queue.fail(lease, failure.clone())).await;
+        let ended = match ended? {
+            None if again => self.queue.tell(lease.job).await?,
+            ended => ended,
+        };
         if let Some(job) = ended.filter(|job| job.status.is_terminal()) {
             self.work.ended(&job);
         }

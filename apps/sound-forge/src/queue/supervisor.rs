@@ -55,6 +55,8 @@ pub(super) struct Supervisor {
     running: Running,
     renewed: Instant,
     pruned: Instant,
+    /// Since when the database has answered every time.
+    in_touch_since: Instant,
 }
 
 /// How often lost leases are looked for; a cancelled job's work stops within it.
@@ -67,7 +69,7 @@ const RENEWALS: u32 = 3;
 impl Supervisor {
     pub(super) fn new(queue: Queue, work: Arc<dyn Work>, running: Running) -> Self {
         let now = Instant::now();
-        Self { queue, work, running, renewed: now, pruned: now }
+        Self { queue, work, running, renewed: now, pruned: now, in_touch_since: now }
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
@@ -83,9 +85,12 @@ impl Supervisor {
 
     async fn tick(&mut self) {
         // Renewal comes before rescue: a machine that slept keeps what nobody took.
-        let outcome = self.look_after_leases().await;
-        if let Err(error) = outcome {
-            tracing::error!(%error, "the queue cannot be looked after");
+        match self.look_after_leases().await {
+            Ok(()) => self.queue.outage().over(),
+            Err(error) => {
+                self.in_touch_since = Instant::now();
+                self.queue.outage().complain(&error, "the queue cannot be looked after");
+            }
         }
         if self.pruned.elapsed() >= PRUNE_EVERY {
             self.pruned = Instant::now();
@@ -99,13 +104,21 @@ impl Supervisor {
             self.queue.renew(&leases).await?;
             self.renewed = Instant::now();
         }
-        for lease in leases {
-            if !self.queue.holds(lease).await? {
-                self.running.stop(lease);
+        for lease in &leases {
+            if !self.queue.holds(*lease).await? {
+                self.running.stop(*lease);
             }
         }
-        self.queue.rescue_expired().await?;
+        if self.may_rescue() {
+            self.queue.rescue_expired(&leases).await?;
+        }
         Ok(())
+    }
+
+    /// While the database was away nobody could renew a lease. Whoever shares it gives the others
+    /// the time of one to do so.
+    fn may_rescue(&self) -> bool {
+        !self.queue.store().engine().is_shared() || self.in_touch_since.elapsed() >= self.queue.rules().lease
     }
 
     async fn tidy(&self) {

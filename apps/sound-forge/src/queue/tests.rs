@@ -7,7 +7,8 @@ use bennu::{PubSub, Subscription};
 use crate::clock::manual::ManualClock;
 use crate::ids::UserId;
 use crate::providers::Source;
-use crate::store::{AudioFacts, NewTrack, OutputKind, Summary};
+use crate::store::scratch::{Scratch, on_both_databases};
+use crate::store::{AudioFacts, Engine, NewTrack, OutputKind, Summary};
 
 use super::*;
 
@@ -17,24 +18,60 @@ struct Bench {
     clock: ManualClock,
     pubsub: PubSub,
     user: UserId,
-    _folder: tempfile::TempDir,
+    scratch: Scratch,
+}
+
+on_both_databases! {
+    a_thousand_identical_requests_at_once_make_one_job,
+    a_job_keeps_others_away_while_it_lives_and_for_its_window,
+    a_cancelled_job_may_be_asked_for_again_at_once,
+    each_stage_enqueues_the_next_in_the_transaction_that_completes_it,
+    stems_alone_are_followed_by_an_analysis_only_where_there_is_none,
+    only_the_last_try_fails_the_job_and_each_wait_is_stored,
+    a_permanent_failure_is_not_tried_again,
+    a_worker_that_lost_its_lease_changes_nothing,
+    a_renewed_lease_holds_and_others_run_out,
+    a_job_that_kills_its_worker_stops_at_its_cap,
+    a_boot_does_not_rescue_its_own_jobs,
+    a_job_given_back_has_not_spent_its_try,
+    cancelling_ends_a_running_job_at_once_and_its_worker_can_write_no_more,
+    nobody_cancels_or_sees_what_is_not_theirs,
+    progress_never_falls_within_a_try_and_starts_anew_with_the_next,
+    finished_jobs_are_forgotten_after_a_week_and_live_ones_never,
+    deleting_a_track_ends_its_jobs_and_names_its_folders,
+    a_new_output_takes_the_place_of_the_tracks_earlier_one,
+    a_new_track_is_announced_once,
+    all_who_listen_to_a_job_hear_the_same_progress_with_its_track,
+    every_row_written_counts_its_revision,
 }
 
 impl Bench {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    async fn new(engine: Engine) -> Self {
+        let scratch = Scratch::new(engine).await;
         let (clock, pubsub) = (ManualClock::new(), PubSub::local());
-        let store = Store::open_file(&folder.path().join("studio.db")).await.unwrap();
+        let store = scratch.open().await;
         let user = store.owner(clock.now()).await.unwrap().id;
         let notices = Notices::new(pubsub.clone());
         let queue = Queue::new(store, Arc::new(clock.clone()), notices, Rules::default());
-        Self { queue, clock, pubsub, user, _folder: folder }
+        Self { queue, clock, pubsub, user, scratch }
     }
 
-    /// The same database after a restart of the server.
-    fn restarted(&self) -> Queue {
+    /// The same database after a restart of the server, or on another node.
+    async fn restarted(&self) -> Queue {
         let notices = Notices::new(self.pubsub.clone());
-        Queue::new(self.queue.store().clone(), Arc::new(self.clock.clone()), notices, Rules::default())
+        Queue::new(self.scratch.open().await, Arc::new(self.clock.clone()), notices, Rules::default())
+    }
+
+    /// The process with a job in its hands is gone. Whoever is alone knows that at once; among
+    /// several, the lease has to run out.
+    async fn rescue(&self) -> usize {
+        let queue = self.restarted().await;
+        if !queue.store().engine().is_shared() {
+            return queue.rescue_earlier_boots().await.unwrap();
+        }
+        assert_eq!(queue.rescue_earlier_boots().await.unwrap(), 0, "the other node may be alive");
+        self.clock.advance(Duration::from_secs(11));
+        queue.rescue_expired(&[]).await.unwrap()
     }
 
     async fn request(&self, url: &str) -> Enqueued {
@@ -85,9 +122,8 @@ fn heard(subscription: &mut Subscription) -> (Vec<(JobStatus, u8)>, Vec<&'static
     (progress, ends)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_identical_requests_at_once_make_one_job() {
-    let bench = Arc::new(Bench::new().await);
+async fn a_thousand_identical_requests_at_once_make_one_job(bench: Bench) {
+    let bench = Arc::new(bench);
     let requests: Vec<_> = (0..1_000)
         .map(|_| {
             let bench = bench.clone();
@@ -105,9 +141,7 @@ async fn a_thousand_identical_requests_at_once_make_one_job() {
     assert_eq!(bench.queue.store().tracks(bench.user, 10, 0).await.unwrap().total, 1);
 }
 
-#[tokio::test]
-async fn a_job_keeps_others_away_while_it_lives_and_for_its_window() {
-    let bench = Bench::new().await;
+async fn a_job_keeps_others_away_while_it_lives_and_for_its_window(bench: Bench) {
     let first = bench.request("demo:a").await.job;
     bench.clock.advance(Duration::from_secs(1));
     assert!(bench.request("demo:b").await.is_new, "another source is another job");
@@ -130,17 +164,13 @@ async fn a_job_keeps_others_away_while_it_lives_and_for_its_window() {
     assert!(!bench.request("demo:a").await.is_new, "finished, but within its window");
 }
 
-#[tokio::test]
-async fn a_cancelled_job_may_be_asked_for_again_at_once() {
-    let bench = Bench::new().await;
+async fn a_cancelled_job_may_be_asked_for_again_at_once(bench: Bench) {
     let first = bench.request("demo:a").await.job;
     bench.queue.cancel(bench.user, first.id).await.unwrap();
     assert!(bench.request("demo:a").await.is_new);
 }
 
-#[tokio::test]
-async fn each_stage_enqueues_the_next_in_the_transaction_that_completes_it() {
-    let bench = Bench::new().await;
+async fn each_stage_enqueues_the_next_in_the_transaction_that_completes_it(bench: Bench) {
     let download = bench.request("demo:a").await.job;
     let mut told = bench.listen(&download);
     let (_, lease) = bench.work_on(JobType::Download).await;
@@ -159,9 +189,7 @@ async fn each_stage_enqueues_the_next_in_the_transaction_that_completes_it() {
     assert_eq!([download.track_id, processing.track_id], [analysis.track_id; 2]);
 }
 
-#[tokio::test]
-async fn stems_alone_are_followed_by_an_analysis_only_where_there_is_none() {
-    let bench = Bench::new().await;
+async fn stems_alone_are_followed_by_an_analysis_only_where_there_is_none(bench: Bench) {
     let track = bench.request("demo:a").await.job.track_id;
     bench.complete(bench.work_on(JobType::Download).await.1, downloaded()).await.unwrap();
     bench
@@ -173,15 +201,13 @@ async fn stems_alone_are_followed_by_an_analysis_only_where_there_is_none() {
 
     bench.clock.advance(Duration::from_secs(301));
     let input = JobInput::Processing { engine: "dsp".to_owned(), follow_up: false };
-    bench.queue.enqueue(&NewJob { user_id: bench.user, track_id: track, input }).await.unwrap();
+    bench.queue.enqueue(&NewJob { user_id: bench.user, track_id: track, input }).await.unwrap().unwrap();
     let lease = bench.work_on(JobType::Processing).await.1;
     let again = bench.complete(lease, StageResult::Processing(vec![])).await.unwrap();
     assert_eq!(again.next_job_id, None);
 }
 
-#[tokio::test]
-async fn only_the_last_try_fails_the_job_and_each_wait_is_stored() {
-    let bench = Bench::new().await;
+async fn only_the_last_try_fails_the_job_and_each_wait_is_stored(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let mut told = bench.listen(&job);
     for attempt in 1..=2 {
@@ -196,7 +222,7 @@ async fn only_the_last_try_fails_the_job_and_each_wait_is_stored() {
         let whole = f64::from(2_u32.pow(attempt));
         assert!((whole * 0.74..whole * 1.26).contains(&wait), "attempt {attempt}: {wait}");
         assert!(
-            bench.restarted().claim(JobType::Download).await.unwrap().is_none(),
+            bench.restarted().await.claim(JobType::Download).await.unwrap().is_none(),
             "the wait outlives a restart"
         );
         bench.clock.advance(Duration::from_secs_f64(whole * 1.26));
@@ -208,22 +234,18 @@ async fn only_the_last_try_fails_the_job_and_each_wait_is_stored() {
     assert!(bench.claim(JobType::Download).await.is_none());
 }
 
-#[tokio::test]
-async fn a_permanent_failure_is_not_tried_again() {
-    let bench = Bench::new().await;
+async fn a_permanent_failure_is_not_tried_again(bench: Bench) {
     bench.request("demo:a").await;
     let (_, lease) = bench.work_on(JobType::Download).await;
     let job = bench.queue.fail(lease, Failure::permanent("no audio")).await.unwrap().unwrap();
     assert_eq!((job.status, job.error.as_deref()), (JobStatus::Failed, Some("no audio")));
 }
 
-#[tokio::test]
-async fn a_worker_that_lost_its_lease_changes_nothing() {
-    let bench = Bench::new().await;
+async fn a_worker_that_lost_its_lease_changes_nothing(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let (_, late) = bench.work_on(JobType::Download).await;
     bench.clock.advance(Duration::from_secs(11));
-    assert_eq!(bench.queue.rescue_expired().await.unwrap(), 1);
+    assert_eq!(bench.queue.rescue_expired(&[]).await.unwrap(), 1);
     let (_, fresh) = bench.work_on(JobType::Download).await;
     let before = bench.job(job.id).await;
     let mut told = bench.listen(&job);
@@ -243,30 +265,25 @@ async fn a_worker_that_lost_its_lease_changes_nothing() {
     assert_eq!(heard(&mut told).1, ["completed"]);
 }
 
-#[tokio::test]
-async fn a_renewed_lease_holds_and_others_run_out() {
-    let bench = Bench::new().await;
+async fn a_renewed_lease_holds_and_others_run_out(bench: Bench) {
     bench.request("demo:a").await;
     let (_, lease) = bench.work_on(JobType::Download).await;
     for _ in 0..5 {
         bench.clock.advance(Duration::from_secs(6));
         bench.queue.renew(&[lease]).await.unwrap();
-        assert_eq!(bench.queue.rescue_expired().await.unwrap(), 0);
+        assert_eq!(bench.queue.rescue_expired(&[]).await.unwrap(), 0);
     }
     bench.clock.advance(Duration::from_secs(11));
-    assert_eq!(bench.queue.rescue_expired().await.unwrap(), 1);
+    assert_eq!(bench.queue.rescue_expired(&[]).await.unwrap(), 1);
 }
 
-#[tokio::test]
-async fn a_job_that_kills_its_worker_stops_at_its_cap() {
-    let bench = Bench::new().await;
+async fn a_job_that_kills_its_worker_stops_at_its_cap(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let mut told = bench.listen(&job);
     for _ in 0..3 {
         bench.work_on(JobType::Download).await;
         assert!(heard(&mut told).1.is_empty());
-        // The process is gone; the next one takes over at once.
-        assert_eq!(bench.restarted().rescue_earlier_boots().await.unwrap(), 1);
+        assert_eq!(bench.rescue().await, 1);
     }
     let job = bench.job(job.id).await;
     assert_eq!((job.status, job.attempt), (JobStatus::Failed, 3));
@@ -274,17 +291,13 @@ async fn a_job_that_kills_its_worker_stops_at_its_cap() {
     assert!(bench.claim(JobType::Download).await.is_none());
 }
 
-#[tokio::test]
-async fn a_boot_does_not_rescue_its_own_jobs() {
-    let bench = Bench::new().await;
+async fn a_boot_does_not_rescue_its_own_jobs(bench: Bench) {
     bench.request("demo:a").await;
     bench.work_on(JobType::Download).await;
     assert_eq!(bench.queue.rescue_earlier_boots().await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn a_job_given_back_has_not_spent_its_try() {
-    let bench = Bench::new().await;
+async fn a_job_given_back_has_not_spent_its_try(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let (_, lease) = bench.work_on(JobType::Download).await;
     bench.queue.progress(lease, 40, "Working").await.unwrap();
@@ -294,9 +307,7 @@ async fn a_job_given_back_has_not_spent_its_try() {
     assert!(bench.claim(JobType::Download).await.is_some(), "it is due at once");
 }
 
-#[tokio::test]
-async fn cancelling_ends_a_running_job_at_once_and_its_worker_can_write_no_more() {
-    let bench = Bench::new().await;
+async fn cancelling_ends_a_running_job_at_once_and_its_worker_can_write_no_more(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let mut told = bench.listen(&job);
     let (_, lease) = bench.work_on(JobType::Download).await;
@@ -309,9 +320,7 @@ async fn cancelling_ends_a_running_job_at_once_and_its_worker_can_write_no_more(
     assert_eq!(heard(&mut told).1, ["failed"]);
 }
 
-#[tokio::test]
-async fn nobody_cancels_or_sees_what_is_not_theirs() {
-    let bench = Bench::new().await;
+async fn nobody_cancels_or_sees_what_is_not_theirs(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let stranger = UserId::random();
     assert!(bench.queue.job(stranger, job.id).await.unwrap().is_none());
@@ -320,9 +329,7 @@ async fn nobody_cancels_or_sees_what_is_not_theirs() {
     assert_eq!(bench.job(job.id).await.status, JobStatus::Queued);
 }
 
-#[tokio::test]
-async fn progress_never_falls_within_a_try_and_starts_anew_with_the_next() {
-    let bench = Bench::new().await;
+async fn progress_never_falls_within_a_try_and_starts_anew_with_the_next(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let mut told = bench.listen(&job);
     let (_, lease) = bench.work_on(JobType::Download).await;
@@ -333,9 +340,7 @@ async fn progress_never_falls_within_a_try_and_starts_anew_with_the_next() {
     assert_eq!(percents, [0, 60, 60, 0]);
 }
 
-#[tokio::test]
-async fn finished_jobs_are_forgotten_after_a_week_and_live_ones_never() {
-    let bench = Bench::new().await;
+async fn finished_jobs_are_forgotten_after_a_week_and_live_ones_never(bench: Bench) {
     bench.request("demo:a").await;
     bench.complete(bench.work_on(JobType::Download).await.1, downloaded()).await.unwrap();
     bench.clock.advance(Duration::from_secs(7 * 24 * 3_600 - 1));
@@ -345,9 +350,7 @@ async fn finished_jobs_are_forgotten_after_a_week_and_live_ones_never() {
     assert!(bench.claim(JobType::Processing).await.is_some(), "the next stage still waits");
 }
 
-#[tokio::test]
-async fn deleting_a_track_ends_its_jobs_and_names_its_folders() {
-    let bench = Bench::new().await;
+async fn deleting_a_track_ends_its_jobs_and_names_its_folders(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let lease = bench.work_on(JobType::Download).await.1;
     let next = bench.complete(lease, downloaded()).await.unwrap().next_job_id.unwrap();
@@ -358,9 +361,7 @@ async fn deleting_a_track_ends_its_jobs_and_names_its_folders() {
     assert!(bench.queue.job(bench.user, next).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_new_output_takes_the_place_of_the_tracks_earlier_one() {
-    let bench = Bench::new().await;
+async fn a_new_output_takes_the_place_of_the_tracks_earlier_one(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let first = bench.work_on(JobType::Download).await.1;
     bench.complete(first, downloaded()).await.unwrap();
@@ -374,9 +375,7 @@ async fn a_new_output_takes_the_place_of_the_tracks_earlier_one() {
     assert_eq!(output.unwrap().id, second.token);
 }
 
-#[tokio::test]
-async fn a_new_track_is_announced_once() {
-    let bench = Bench::new().await;
+async fn a_new_track_is_announced_once(bench: Bench) {
     let mut tracks = bench.pubsub.subscribe(TRACKS_TOPIC);
     for _ in 0..3 {
         bench.request("demo:a").await;
@@ -386,9 +385,7 @@ async fn a_new_track_is_announced_once() {
     assert!(tracks.try_recv().is_none());
 }
 
-#[tokio::test]
-async fn all_who_listen_to_a_job_hear_the_same_progress_with_its_track() {
-    let bench = Bench::new().await;
+async fn all_who_listen_to_a_job_hear_the_same_progress_with_its_track(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let mut listeners = [bench.listen(&job), bench.listen(&job)];
     let (_, lease) = bench.work_on(JobType::Download).await;
@@ -404,9 +401,7 @@ async fn all_who_listen_to_a_job_hear_the_same_progress_with_its_track() {
     assert_eq!(last.message, "Playing the demo...");
 }
 
-#[tokio::test]
-async fn every_row_written_counts_its_revision() {
-    let bench = Bench::new().await;
+async fn every_row_written_counts_its_revision(bench: Bench) {
     let job = bench.request("demo:a").await.job;
     let (claimed, lease) = bench.work_on(JobType::Download).await;
     bench.queue.progress(lease, 10, "a").await.unwrap();

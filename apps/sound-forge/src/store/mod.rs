@@ -1,45 +1,44 @@
-//! What the studio remembers, in SQLite.
+//! What the studio remembers: in a file of SQLite, or on PostgreSQL, which several nodes share.
 //!
-//! Reads go through a small pool, writes through one connection, so that writers in this process
-//! queue up instead of meeting each other's locks. Another process (`sound-forge key`) may write
-//! to the same file; SQLite's lock and the busy timeout keep the two apart.
+//! Both take the same statements, through sqlx's `Any`: ids and JSON are text, times are numbers.
+//! What differs is in [`Engine`]: how a transaction begins and how it locks. Transactions take
+//! their locks in one order, the track before its jobs, so that no two wait for each other.
 
 mod accounts;
+mod engine;
 mod keys;
 mod links;
 mod outputs;
+#[cfg(test)]
+pub(crate) mod scratch;
 mod tracks;
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
+use std::path::Path;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Transaction};
+
 use thiserror::Error;
 
+use crate::clock::Moment;
+
 pub use accounts::User;
+pub use engine::{Engine, file_of_url};
 pub use keys::{ApiKey, KeyListing, NewKey};
 pub use links::LoginLink;
 pub use outputs::{NewOutput, Output, OutputKind};
 pub(crate) use outputs::{file_url, replace_output};
 pub use tracks::{AudioFacts, NewStem, NewTrack, StemRow, Summary, TrackPage, TrackRow};
-pub(crate) use tracks::{add_stems, ensure_track, has_output, set_audio, set_summary};
+pub(crate) use tracks::{add_stems, ensure_track, has_output, hold_track, set_audio, set_summary};
 
 /// The connection that SQL of a transaction runs on.
-pub type Connection = sqlx::SqliteConnection;
-
-/// How long a write waits for another process to finish its own.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-const READERS: u32 = 4;
+pub type Connection = AnyConnection;
 
 /// The studio's database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    readers: SqlitePool,
-    writer: SqlitePool,
+    engine: Engine,
+    readers: AnyPool,
+    writer: AnyPool,
 }
 
 /// Why the database did not do as asked.
@@ -47,11 +46,11 @@ pub struct Store {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The URL is not one of a database the studio can use.
-    #[error("{url:?} is no database the studio can use: write sqlite:PATH")]
-    Url {
-        /// What was given.
-        url: String,
-    },
+    // The URL itself is not shown: it may hold a password.
+    #[error(
+        "the URL is of no database the studio can use: write sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME"
+    )]
+    Url,
     /// A statement failed.
     #[error("the database refused: {0}")]
     Database(#[from] sqlx::Error),
@@ -74,37 +73,51 @@ pub enum StoreError {
 
 impl Store {
     /// Opens the database of a data folder, making it when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened or brought up to date.
     pub async fn open_file(path: &Path) -> Result<Self, StoreError> {
-        Self::open(SqliteConnectOptions::new().filename(path)).await
+        Self::open_url(&engine::url_of_file(path)).await
     }
 
-    /// Opens the database that a URL such as `sqlite:/var/lib/studio.db` names.
+    /// Opens the database that a URL such as `sqlite:/var/lib/studio.db` or `postgres://db/studio`
+    /// names. A file is made when there is none; of PostgreSQL, only the tables.
+    ///
+    /// # Errors
+    ///
+    /// When the URL is of no database that can be used, or that cannot be opened or brought up to date.
     pub async fn open_url(url: &str) -> Result<Self, StoreError> {
-        Self::open(options_of(url)?).await
+        let engine = Engine::of_url(url)?;
+        let (readers, writer) = match engine {
+            Engine::Sqlite => engine.pools(&engine::creating(url)?).await?,
+            Engine::Postgres => engine.pools(url).await?,
+        };
+        Ok(Self { engine, readers, writer })
     }
 
-    async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
-        // In WAL mode NORMAL loses nothing when the process dies; a power cut may take the last
-        // moments, but never consistency.
-        let options = options
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        sqlx::migrate!().run(&writer).await?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options).await?;
-        Ok(Self { readers, writer })
+    /// Which database it is.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
-    /// Begins a transaction that holds the write lock from its first moment.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    /// Begins a transaction that writes.
+    pub async fn write(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.writer.begin_with(self.engine.begin()).await?)
+    }
+
+    /// What the database's own clock tells.
+    pub async fn time(&self) -> Result<Moment, StoreError> {
+        let time = match self.engine {
+            Engine::Sqlite => "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Engine::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+        };
+        let (now,): (Moment,) = sqlx::query_as(time).fetch_one(self.read()).await?;
+        Ok(now)
     }
 
     /// For statements that only read.
-    pub fn read(&self) -> &SqlitePool {
+    pub fn read(&self) -> &AnyPool {
         &self.readers
     }
 
@@ -115,15 +128,37 @@ impl Store {
     }
 }
 
-/// The file behind a database URL.
-pub fn file_of_url(url: &str) -> Result<PathBuf, StoreError> {
-    Ok(options_of(url)?.get_filename().to_owned())
+impl StoreError {
+    /// Whether the database is away, and the same may well succeed when it is back.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(error) => is_outage(error),
+            Self::Migration(sqlx::migrate::MigrateError::Execute(error)) => is_outage(error),
+            Self::Url | Self::Migration(_) | Self::Stored { .. } | Self::Random(_) => false,
+        }
+    }
 }
 
-fn options_of(url: &str) -> Result<SqliteConnectOptions, StoreError> {
-    let unusable = || StoreError::Url { url: url.to_owned() };
-    if !url.starts_with("sqlite:") {
-        return Err(unusable());
+fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+            true
+        }
+        // A connection that breaks in the middle of a conversation.
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => true,
+        // Of PostgreSQL: broken connections, a lack of resources, an operator's hand.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "53", "57"].iter().any(|class| code.starts_with(class)) && code.len() == 5
+        }),
+        _ => false,
     }
-    SqliteConnectOptions::from_str(url).map_err(|_| unusable())
+}
+
+async fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    Ok(sqlx::migrate!().run(connection).await?)
+}
+
+/// A statement with what differs between the databases put in. It is made of constants alone.
+pub(crate) fn statement(text: String) -> AssertSqlSafe<String> {
+    AssertSqlSafe(text)
 }

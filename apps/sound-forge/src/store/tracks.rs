@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Moment;
 use crate::ids::{LeaseToken, StemId, TrackId, UserId};
 
-use super::{Connection, OutputKind, Store, StoreError};
+use super::{Connection, Engine, OutputKind, Store, StoreError, statement};
 
 /// A track about to be made.
 #[derive(Debug, Clone)]
@@ -113,34 +113,44 @@ const SELECT: &str = "SELECT t.id, t.user_id, t.title, t.source_url, t.format, t
      FROM tracks t LEFT JOIN analyses a ON a.track_id = t.id ";
 
 fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
-    // Both parts are constants of this file.
-    sqlx::AssertSqlSafe(format!("{SELECT}{rest}"))
+    statement(format!("{SELECT}{rest}"))
 }
 
-/// The track of that source, made when there is none. Tells whether it is new.
+/// Keeps a track as it is until the transaction ends. False when there is none.
+pub(crate) async fn hold_track(
+    tx: &mut Connection,
+    engine: Engine,
+    track: TrackId,
+) -> Result<bool, StoreError> {
+    let hold = statement(format!("SELECT id FROM tracks WHERE id = $1{}", engine.for_update()));
+    let held: Option<(TrackId,)> = sqlx::query_as(hold).bind(track).fetch_optional(tx).await?;
+    Ok(held.is_some())
+}
+
+/// The track of that source, made when there is none. Tells whether it is new. Until the
+/// transaction ends, nobody removes it.
 pub(crate) async fn ensure_track(
     tx: &mut Connection,
     track: &NewTrack,
     now: Moment,
 ) -> Result<(TrackRow, bool), StoreError> {
-    let made = sqlx::query(
+    let new = TrackId::random();
+    // The update changes nothing: it makes the row that was there the one that is returned and kept.
+    let (id,): (TrackId,) = sqlx::query_as(
         "INSERT INTO tracks (id, user_id, title, source_url, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, source_url) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (user_id, source_url) DO UPDATE SET source_url = excluded.source_url RETURNING id",
     )
-    .bind(TrackId::random())
+    .bind(new)
     .bind(track.user_id)
     .bind(&track.title)
     .bind(&track.source_url)
     .bind(now)
     .bind(now)
-    .execute(&mut *tx)
+    .fetch_one(&mut *tx)
     .await?;
-    let row = sqlx::query_as(select("WHERE t.user_id = $1 AND t.source_url = $2"))
-        .bind(track.user_id)
-        .bind(&track.source_url)
-        .fetch_one(&mut *tx)
-        .await?;
-    Ok((row, made.rows_affected() > 0))
+    let row = sqlx::query_as(select("WHERE t.id = $1")).bind(id).fetch_one(&mut *tx).await?;
+    Ok((row, id == new))
 }
 
 /// Notes what the audio of a track turned out to be.
@@ -205,6 +215,9 @@ pub(crate) async fn set_summary(
     .bind(summary.tempo)
     .bind(&summary.musical_key)
     .bind(summary.loudness_lufs)
+    // sqlx's `Any` prepares a missing number as one of another width; kept, the statement would
+    // refuse the next one that is there.
+    .persistent(false)
     .execute(&mut *tx)
     .await?;
     Ok(())

@@ -60,7 +60,13 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(&error)
+        if !error.is_outage() {
+            return Self::internal(&error);
+        }
+        // The queue tells the log, once.
+        tracing::debug!(%error, "a request found the database away");
+        let message = "the studio's database is away; nothing is lost, try again in a moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", message)
     }
 }
 

@@ -55,6 +55,7 @@ impl Folder {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sound-forge"));
         command.args(arguments).arg("--data").arg(self.data()).stderr(Stdio::piped());
+        command.env_remove("DATABASE_URL");
         command
     }
 

@@ -126,7 +126,7 @@ async fn analysis(queue: &Queue, pubsub: &PubSub) -> Job {
     let created = tracks.recv().await.unwrap();
     let track_id = created.get::<TrackCreated>().unwrap().track.id;
     let input = JobInput::Analysis { features: Vec::new() };
-    queue.enqueue(&crate::queue::NewJob { user_id: user, track_id, input }).await.unwrap().job
+    queue.enqueue(&crate::queue::NewJob { user_id: user, track_id, input }).await.unwrap().unwrap().job
 }
 
 #[tokio::test]
