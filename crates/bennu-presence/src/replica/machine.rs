@@ -137,10 +137,10 @@ impl Machine {
         self.network.as_mut()?.outgoing.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` without other nodes.
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` without other nodes, and after a farewell.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.network.as_ref().map(Network::timeout)
+        self.network.as_ref().filter(|network| !network.has_left).map(Network::timeout)
     }
 
     /// The other nodes that are known, and whether they are up.

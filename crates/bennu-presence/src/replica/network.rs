@@ -21,6 +21,10 @@ pub(super) struct Network {
     pub(super) ticks: u32,
     /// Periods since this node last spoke to all.
     pub(super) quiet: u32,
+    /// The next heartbeat asks for answers.
+    pub(super) wants_answers: bool,
+    /// It said farewell.
+    pub(super) has_left: bool,
     pub(super) pending: ClockSet,
     /// When to look at the pending clocks although their periods are not over.
     pub(super) early_sample: Option<Duration>,
@@ -64,6 +68,8 @@ impl Network {
             ticks: 0,
             // The first tick speaks.
             quiet: options.max_silent_periods,
+            wants_answers: true,
+            has_left: false,
             pending: ClockSet::default(),
             early_sample: None,
             missed: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! Messages of other nodes, and the passing of time.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::Changes;
@@ -18,7 +19,7 @@ impl Machine {
     pub fn receive(&mut self, message: Message, now: Duration) {
         let Some(network) = &mut self.network else { return };
         let from = message.from();
-        if from.name == network.me.name || network.has_departed(from) {
+        if network.has_left || from.name == network.me.name || network.has_departed(from) {
             return;
         }
         if let Some(replica) = network.replica(from) {
@@ -34,18 +35,32 @@ impl Machine {
         changes.into_queue(&mut self.changes);
     }
 
-    /// Something that a node sent was lost, so it is asked soon for what that may have been.
-    pub fn handle_gap(&mut self, node: &str, now: Duration) {
+    /// Something that a node sent was lost, so it is asked soon for what that may have been; all are, if nobody knows which node it was.
+    pub fn handle_gap(&mut self, node: Option<&str>, now: Duration) {
         let Some(network) = &mut self.network else { return };
-        if let Some(replica) = network.replicas.get(node) {
-            network.missed.insert(replica.reference.name.clone());
+        let is_it = |name: &&Arc<str>| node.is_none_or(|node| ***name == *node);
+        network.missed.extend(network.replicas.keys().filter(is_it).cloned());
+        if !network.missed.is_empty() {
             network.sample_soon(now);
         }
     }
 
+    /// The way to the other nodes is open, for the first time or again: this node speaks at once, and has them answer.
+    pub fn handle_link_up(&mut self, now: Duration) {
+        let Some(network) = &mut self.network else { return };
+        network.next_tick = network.next_tick.min(now);
+        network.wants_answers = true;
+    }
+
+    /// Messages were too large for the engine: from now on they are smaller. What was lost is asked for again.
+    pub fn limit_messages(&mut self, bytes: usize) {
+        let Some(network) = &mut self.network else { return };
+        network.options.max_message_bytes = network.options.max_message_bytes.min(bytes);
+    }
+
     /// Lets time pass. To be called when [`poll_timeout`](Self::poll_timeout) says so.
     pub fn handle_timeout(&mut self, now: Duration) {
-        let Some(network) = &mut self.network else { return };
+        let Some(network) = self.network.as_mut().filter(|network| !network.has_left) else { return };
         if now >= network.next_tick {
             self.tick(now);
         } else if network.early_sample.is_some_and(|sample| sample <= now) {
@@ -53,12 +68,13 @@ impl Machine {
         }
     }
 
-    /// Says what others do not know yet, and with `permdown_on_shutdown` that this node stops. What is to be sent must then be sent.
+    /// Says what others do not know yet, or with `permdown_on_shutdown` that this node stops, after which it says nothing more.
     pub fn shut_down(&mut self) {
         let Some(network) = &mut self.network else { return };
         if network.options.permdown_on_shutdown {
             let farewell = Message::Farewell { from: network.me.clone() };
             network.outgoing.push_back((Target::All, farewell));
+            network.has_left = true;
         } else {
             self.send_delta();
         }
@@ -76,11 +92,10 @@ impl Machine {
             // Those who are there answer the next heartbeat; until they could, their silence means nothing.
             network.judges_from = now + period * 2;
         }
-        let is_first = network.ticks == 0;
+        let wants_answers = std::mem::take(&mut network.wants_answers) || was_stopped;
         network.ticks = network.ticks.wrapping_add(1);
         let samples = network.ticks.is_multiple_of(network.options.clock_sample_periods);
-        let answer = if is_first || was_stopped { Answer::Wanted } else { Answer::Unneeded };
-        self.speak(answer);
+        self.speak(if wants_answers { Answer::Wanted } else { Answer::Unneeded });
         if samples {
             self.sample();
         }
@@ -135,7 +150,8 @@ impl Machine {
 
     fn send_heartbeat(&mut self, target: Target, section: Option<Section>, answer: Answer) {
         let Some(network) = &mut self.network else { return };
-        let (from, clock) = (network.me.clone(), network.clock(self.own.clock));
+        // What was not told yet comes with the next tick, and needs no asking.
+        let (from, clock) = (network.me.clone(), network.clock(network.delta.after));
         let heartbeat = Heartbeat { from, clock, section, answer };
         network.outgoing.push_back((target, Message::Heartbeat(heartbeat)));
     }
@@ -238,7 +254,13 @@ impl Machine {
         if comes_up {
             network.sample_soon(now);
         }
-        if comes_up || answer == Answer::Wanted {
+        if !comes_up && answer == Answer::Unneeded {
+            return;
+        }
+        if network.ticks == 0 {
+            // The first heartbeat of this node is the better answer: it has what is new.
+            network.next_tick = network.next_tick.min(now);
+        } else {
             self.send_heartbeat(Target::Node(from.name.clone()), None, Answer::Unneeded);
         }
     }

@@ -1,3 +1,5 @@
 //! Tests of presence by its public face.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod replica;
