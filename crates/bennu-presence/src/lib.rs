@@ -6,7 +6,9 @@
 //! ```text
 //! async fn after_join(&mut self, cx: &mut Context<User>) -> Result<(), ChannelError> {
 //!     self.presence.track(cx.topic(), &cx.assigns().name, json!({"online_at": now}))?;
-//!     cx.push("presence_state", self.presence.list(cx.topic()).await)?;
+//!     for (event, payload) in self.presence.state(cx.topic()).await {
+//!         cx.push(event, payload)?;
+//!     }
 //!     Ok(())
 //! }
 //! ```
@@ -16,7 +18,8 @@
 //! An [`Owner`] tracks keys on topics; when it is dropped, whatever it tracked
 //! leaves. Every change is broadcast to the topic as `presence_diff`, in the
 //! shape that official Phoenix clients merge into the `presence_state` they got
-//! at join.
+//! at join. Many changes of a topic are one diff ([`diff_window`](PresenceBuilder::diff_window)), and
+//! crowds can be told less ([`crowd`](PresenceBuilder::crowd)).
 //!
 //! ```
 //! use bennu_presence::Presence;
@@ -36,13 +39,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod change;
+mod crowd;
+mod limits;
+mod meta;
 mod owner;
+mod pace;
 mod reference;
 pub mod replica;
+mod shard;
+mod state;
+mod telling;
 mod tracker;
+mod window;
+mod wire;
 mod worker;
 
 pub use bennu_protocol::presence::{Diff, Entry, Meta, Presences};
+pub use change::{After, Change};
+pub use crowd::Crowd;
+pub use limits::PresenceLimits;
 pub use owner::{Owner, TrackError, UpdateError};
+pub use state::State;
 pub use tracker::{Presence, PresenceBuilder};
-pub use worker::Change;

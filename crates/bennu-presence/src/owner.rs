@@ -1,20 +1,22 @@
 //! Those who track.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use bennu_protocol::presence::{Meta, Presences};
 use serde::Serialize;
-use serde_json::Value;
 use thiserror::Error;
 
+use crate::meta::object;
+use crate::replica::OwnerId;
+use crate::state::State;
 use crate::tracker::Presence;
 
 /// Tracks keys on topics for as long as it lives. Dropping it is a leave of all of them.
 pub struct Owner {
     presence: Presence,
-    id: u64,
-    tracked: HashMap<String, Vec<String>>,
+    id: OwnerId,
+    /// Whether there may be something to end.
+    has_tracked: bool,
 }
 
 /// Why a key is not tracked.
@@ -35,6 +37,20 @@ pub enum TrackError {
     /// A meta must be a JSON object.
     #[error("the meta is no JSON object")]
     NotAnObject,
+    /// The meta has more bytes than [`max_meta_bytes`](crate::PresenceLimits::max_meta_bytes).
+    #[error("the meta has {size} bytes, more than {limit}")]
+    MetaTooLarge {
+        /// Bytes of the meta as JSON.
+        size: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The key has as many metas as [`max_metas`](crate::PresenceLimits::max_metas) already.
+    #[error("the key has {0} metas already")]
+    TooManyMetas(usize),
+    /// The topic has as many keys as [`max_keys`](crate::PresenceLimits::max_keys) already.
+    #[error("the topic has {0} keys already")]
+    TooManyKeys(usize),
 }
 
 /// Why a key is not updated.
@@ -47,11 +63,19 @@ pub enum UpdateError {
     /// A meta must be a JSON object.
     #[error("the meta is no JSON object")]
     NotAnObject,
+    /// The meta has more bytes than [`max_meta_bytes`](crate::PresenceLimits::max_meta_bytes).
+    #[error("the meta has {size} bytes, more than {limit}")]
+    MetaTooLarge {
+        /// Bytes of the meta as JSON.
+        size: usize,
+        /// How many it may have.
+        limit: usize,
+    },
 }
 
 impl Owner {
-    pub(crate) fn new(presence: Presence, id: u64) -> Self {
-        Owner { presence, id, tracked: HashMap::new() }
+    pub(crate) fn new(presence: Presence, id: OwnerId) -> Self {
+        Owner { presence, id, has_tracked: false }
     }
 
     /// Tracks `key` on `topic`, with what others should know about it, and returns the `phx_ref`.
@@ -60,7 +84,7 @@ impl Owner {
     ///
     /// # Errors
     ///
-    /// [`TrackError`] when the owner tracks the key already, the key is unfit, or the meta is no object.
+    /// [`TrackError`] when the owner tracks the key already, the key is unfit, the meta is no object, or a limit is reached.
     pub fn track(
         &mut self,
         topic: impl AsRef<str>,
@@ -72,8 +96,8 @@ impl Owner {
             return Err(TrackError::InvalidKey(key.chars().take(64).collect()));
         }
         let meta = object(meta).ok_or(TrackError::NotAnObject)?;
-        let reference = self.presence.track(self.id, topic, &key, meta)?;
-        self.tracked.entry(topic.to_owned()).or_default().push(key);
+        let reference = self.presence.track(self.id, topic, &key, &meta)?;
+        self.has_tracked = true;
         Ok(reference)
     }
 
@@ -81,14 +105,15 @@ impl Owner {
     ///
     /// # Errors
     ///
-    /// [`UpdateError`] when the owner does not track the key, or the meta is no object.
+    /// [`UpdateError`] when the owner does not track the key, or the meta is no object or too large.
     pub fn update(
         &mut self,
         topic: impl AsRef<str>,
         key: &str,
         meta: impl Serialize,
     ) -> Result<String, UpdateError> {
-        self.update_with(topic, key, |_| meta)
+        let meta = object(meta).ok_or(UpdateError::NotAnObject)?;
+        self.presence.update(self.id, topic.as_ref(), key, &meta)
     }
 
     /// Like [`update`](Self::update), given what is known so far.
@@ -102,19 +127,20 @@ impl Owner {
         key: &str,
         change: impl FnOnce(&Meta) -> M,
     ) -> Result<String, UpdateError> {
-        let change = |old: &Meta| object(change(old)).ok_or(UpdateError::NotAnObject);
-        self.presence.update(self.id, topic.as_ref(), key, change)
+        let topic = topic.as_ref();
+        // Nobody else changes what this owner tracks.
+        let old = self.presence.tracked(self.id, topic, key).ok_or(UpdateError::NotTracked)?;
+        self.update(topic, key, change(&old))
     }
 
     /// Ends the tracking of a key; nothing happens if it is not tracked.
     pub fn untrack(&mut self, topic: impl AsRef<str>, key: &str) {
-        let topic = topic.as_ref();
-        let Some(keys) = self.tracked.get_mut(topic) else { return };
-        keys.retain(|tracked| tracked != key);
-        if keys.is_empty() {
-            self.tracked.remove(topic);
-        }
-        self.presence.untrack(self.id, topic, &[key.to_owned()]);
+        self.presence.untrack(self.id, topic.as_ref(), key);
+    }
+
+    /// What a client that joins `topic` is to be told: the same as [`Presence::state`].
+    pub async fn state(&self, topic: impl AsRef<str>) -> State {
+        self.presence.state(topic).await
     }
 
     /// Who is on `topic` now, whoever tracks them: the same as [`Presence::list`].
@@ -125,22 +151,15 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        for (topic, keys) in self.tracked.drain() {
-            self.presence.untrack(self.id, &topic, &keys);
+        if self.has_tracked {
+            self.presence.untrack_all(self.id);
         }
     }
 }
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Owner").field("tracked", &self.tracked).finish_non_exhaustive()
-    }
-}
-
-fn object(meta: impl Serialize) -> Option<Meta> {
-    match serde_json::to_value(meta) {
-        Ok(Value::Object(meta)) => Some(meta),
-        Ok(_) | Err(_) => None,
+        f.debug_struct("Owner").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

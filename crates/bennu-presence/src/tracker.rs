@@ -1,23 +1,32 @@
-//! The face of presence, and the table behind it.
+//! The face of presence.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use bennu_protocol::presence::{DIFF, Diff, Entry, Meta, Presences};
-use bennu_protocol::{Broadcast, Payload};
+use bennu_protocol::Payload;
+use bennu_protocol::presence::{Entry, Meta, Presences, STATE};
 use bennu_pubsub::PubSub;
-use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
-use serde_json::Value;
+use tokio::runtime::Handle;
 
+use crate::change::Change;
+use crate::crowd::{Crowd, CrowdOf};
+use crate::limits::PresenceLimits;
 use crate::owner::{Owner, TrackError, UpdateError};
 use crate::reference::References;
-use crate::worker::{Change, Worker};
+use crate::replica::EncodedMeta;
+use crate::replica::{Machine, OwnerId, Topic};
+use crate::shard::{Shard, Voice};
+use crate::state::State;
+use crate::wire;
+use crate::worker::Hooks;
 
 /// Bytes that a key may have.
 const MAX_KEY: usize = 1_024;
+
+/// How long changes of a busy topic are gathered, unless told otherwise.
+const DIFF_WINDOW: Duration = Duration::from_millis(100);
 
 /// Keys that official clients up to 1.7 look up on a plain JavaScript object and
 /// find there although nobody tracked them (CVE-2026-56812).
@@ -36,9 +45,6 @@ const HOSTILE_KEYS: [&str; 12] = [
     "valueOf",
 ];
 
-pub(crate) type Fetch = Arc<dyn Fn(String, Presences) -> BoxFuture<'static, Presences> + Send + Sync>;
-pub(crate) type Observer = Arc<dyn Fn(&Change) + Send + Sync>;
-
 /// Who is online. Cheap to clone; clones are the same presence.
 #[derive(Clone)]
 #[doc(alias = "Phoenix.Presence")]
@@ -46,28 +52,12 @@ pub(crate) type Observer = Arc<dyn Fn(&Change) + Send + Sync>;
 pub struct Presence(Arc<Inner>);
 
 struct Inner {
-    table: Arc<Table>,
-    pubsub: PubSub,
+    shards: Box<[Arc<Shard>]>,
+    hooks: Hooks,
+    crowd: CrowdOf,
+    limits: PresenceLimits,
     references: References,
-    fetch: Option<Fetch>,
-    /// Takes changes over when `fetch` or an observer has to be run for them.
-    worker: Option<Worker>,
     next_owner: AtomicU64,
-}
-
-/// All topics. Changes are broadcast, or handed to the worker, under the lock, so
-/// that everyone hears of them in the order in which they happened.
-#[derive(Default)]
-pub(crate) struct Table {
-    topics: Mutex<HashMap<String, Topic>>,
-}
-
-/// The metas of each key, oldest first.
-type Topic = BTreeMap<String, Vec<Tracked>>;
-
-struct Tracked {
-    owner: u64,
-    meta: Meta,
 }
 
 impl Presence {
@@ -77,16 +67,22 @@ impl Presence {
         Presence::builder(pubsub).build()
     }
 
-    /// Presence with `fetch` or an observer.
+    /// Presence with `fetch`, an observer, limits, or topics for crowds.
     #[must_use]
     pub fn builder(pubsub: PubSub) -> PresenceBuilder {
-        PresenceBuilder { pubsub, fetch: None, observer: None }
+        PresenceBuilder {
+            pubsub,
+            hooks: Hooks::default(),
+            crowd: Arc::new(|_| Crowd::Full),
+            limits: PresenceLimits::default(),
+            diff_window: DIFF_WINDOW,
+        }
     }
 
     /// Someone who can track keys, until it is dropped. A channel keeps one in its state.
     #[must_use = "dropping the owner ends what it tracks"]
     pub fn owner(&self) -> Owner {
-        Owner::new(self.clone(), self.0.next_owner.fetch_add(1, Ordering::Relaxed))
+        Owner::new(self.clone(), OwnerId(self.0.next_owner.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Whether a key can be tracked: not empty, at most 1,024 bytes, and no name that
@@ -96,199 +92,253 @@ impl Presence {
         !key.is_empty() && key.len() <= MAX_KEY && !HOSTILE_KEYS.contains(&key)
     }
 
+    /// What a client that joins `topic` is to be told, ready to be pushed, after `fetch`.
+    ///
+    /// In a topic whose [mode](PresenceBuilder::crowd) is [`Crowd::Full`] it is the same as `presence_state` with [`list`](Self::list), and costs less, since
+    /// without `fetch` it is written from stored text. In topics of other modes it is how a client learns where the counting begins.
+    pub async fn state(&self, topic: impl AsRef<str>) -> State {
+        let topic = topic.as_ref();
+        let shard = self.shard(topic);
+        let mode = (self.0.crowd)(topic);
+        let (keys, count) = match mode {
+            Crowd::Full => (shard.everyone(topic), None),
+            Crowd::Count | Crowd::First(_) => {
+                let (keys, count) = shard.shown(topic);
+                (keys, Some(count))
+            }
+        };
+        let presences = match (mode, &self.0.hooks.fetch) {
+            (Crowd::Count, _) => None,
+            (_, None) => Some(wire::state(&keys)),
+            (_, Some(_)) => {
+                let fetched = self.0.hooks.fetch(topic, wire::presences(&keys)).await;
+                // What is fetched is made of JSON values; writing them cannot fail.
+                Some(Payload::json(&fetched).unwrap_or_else(|_| wire::state(&keys)))
+            }
+        };
+        let count = count.map(|count| (wire::COUNT, wire::count(count)));
+        State::new(presences.map(|presences| (STATE, presences)), count)
+    }
+
     /// Who is on `topic` now, after `fetch`.
+    ///
+    /// It is what clients know, and whoever came since: in a topic that changes faster than its clients are
+    /// [told](PresenceBuilder::diff_window), those who left in the last moment are still in it, and an update of that time is not. So a client that is sent
+    /// this list understands the diffs which follow it. [`count`](Self::count) and [`get_by_key`](Self::get_by_key) lag behind nothing.
     pub async fn list(&self, topic: impl AsRef<str>) -> Presences {
         let topic = topic.as_ref();
-        let presences = self.0.table.list(topic);
-        match &self.0.fetch {
-            Some(fetch) => fetch(topic.to_owned(), presences).await,
-            None => presences,
-        }
+        let everyone = self.shard(topic).everyone(topic);
+        self.0.hooks.fetch(topic, wire::presences(&everyone)).await
     }
 
     /// What is known of one key, after `fetch`.
     pub async fn get_by_key(&self, topic: impl AsRef<str>, key: &str) -> Option<Entry> {
         let topic = topic.as_ref();
-        let metas = self.0.table.metas(topic, key)?;
+        let metas: Vec<Meta> = self.shard(topic).read(|machine| {
+            let key = machine.topic(topic)?.key(key)?;
+            Some(key.metas().map(EncodedMeta::to_meta).collect())
+        })?;
         let entry = Entry { metas, ..Entry::default() };
         let presences = Presences::from_iter([(key.to_owned(), entry)]);
-        let mut presences = match &self.0.fetch {
-            Some(fetch) => fetch(topic.to_owned(), presences).await,
-            None => presences,
-        };
-        presences.remove(key)
+        self.0.hooks.fetch(topic, presences).await.remove(key)
     }
 
-    /// How many keys are on `topic`.
+    /// How many keys are on `topic`. It costs the same however many they are.
     #[must_use]
     pub fn count(&self, topic: impl AsRef<str>) -> usize {
-        self.0.table.topics.lock().get(topic.as_ref()).map_or(0, BTreeMap::len)
+        let topic = topic.as_ref();
+        self.shard(topic).read(|machine| count(machine, topic))
     }
 
     pub(crate) fn track(
         &self,
-        owner: u64,
+        owner: OwnerId,
         topic: &str,
         key: &str,
-        mut meta: Meta,
+        object: &str,
     ) -> Result<String, TrackError> {
-        let mut topics = self.0.table.topics.lock();
-        let tracked = topics.entry(topic.to_owned()).or_default().entry(key.to_owned()).or_default();
-        if tracked.iter().any(|tracked| tracked.owner == owner) {
-            return Err(TrackError::AlreadyTracked { topic: topic.to_owned(), key: key.to_owned() });
-        }
-        let reference = self.0.references.next();
-        meta.insert("phx_ref".to_owned(), Value::String(reference.clone()));
-        tracked.push(Tracked { owner, meta: meta.clone() });
-        let diff = Diff { joins: one(key, meta), leaves: Presences::default() };
-        self.announce(topic, diff, &topics);
-        Ok(reference)
+        let limits = &self.0.limits;
+        check_size(object, limits).map_err(|(size, limit)| TrackError::MetaTooLarge { size, limit })?;
+        self.shard(topic).change(|machine| {
+            let already = || TrackError::AlreadyTracked { topic: topic.to_owned(), key: key.to_owned() };
+            if machine.meta(owner, topic, key).is_some() {
+                return Err(already());
+            }
+            let metas = machine.topic(topic).and_then(|topic| topic.key(key)).map(|key| key.count_metas());
+            match metas {
+                Some(metas) if metas >= limits.max_metas => {
+                    return Err(TrackError::TooManyMetas(limits.max_metas));
+                }
+                None if count(machine, topic) >= limits.max_keys => {
+                    return Err(TrackError::TooManyKeys(limits.max_keys));
+                }
+                Some(_) | None => {}
+            }
+            let reference = self.0.references.next();
+            let meta = EncodedMeta::write(object, &reference, None);
+            machine.join(owner, topic, key, meta).map_err(|_| already())?;
+            Ok(reference)
+        })
+    }
+
+    /// What an owner tracks now.
+    pub(crate) fn tracked(&self, owner: OwnerId, topic: &str, key: &str) -> Option<Meta> {
+        let meta = self.shard(topic).read(|machine| machine.meta(owner, topic, key).cloned());
+        meta.map(|meta| meta.to_meta())
     }
 
     pub(crate) fn update(
         &self,
-        owner: u64,
+        owner: OwnerId,
         topic: &str,
         key: &str,
-        change: impl FnOnce(&Meta) -> Result<Meta, UpdateError>,
+        object: &str,
     ) -> Result<String, UpdateError> {
-        let mut topics = self.0.table.topics.lock();
-        let tracked = topics.get_mut(topic).and_then(|topic| topic.get_mut(key));
-        let tracked = tracked.and_then(|all| all.iter_mut().find(|tracked| tracked.owner == owner));
-        let tracked = tracked.ok_or(UpdateError::NotTracked)?;
-        let mut meta = change(&tracked.meta)?;
-        let reference = self.0.references.next();
-        let previous = tracked.meta.get("phx_ref").cloned().unwrap_or_default();
-        meta.insert("phx_ref".to_owned(), Value::String(reference.clone()));
-        meta.insert("phx_ref_prev".to_owned(), previous);
-        let old = std::mem::replace(&mut tracked.meta, meta.clone());
-        let diff = Diff { joins: one(key, meta), leaves: one(key, old) };
-        self.announce(topic, diff, &topics);
-        Ok(reference)
+        check_size(object, &self.0.limits)
+            .map_err(|(size, limit)| UpdateError::MetaTooLarge { size, limit })?;
+        self.shard(topic).change(|machine| {
+            let old = machine.meta(owner, topic, key).ok_or(UpdateError::NotTracked)?;
+            let reference = self.0.references.next();
+            let meta = EncodedMeta::write(object, &reference, Some(old.reference()));
+            machine.update(owner, topic, key, meta).map_err(|_| UpdateError::NotTracked)?;
+            Ok(reference)
+        })
     }
 
-    /// Ends the owner's metas of these keys, which are all on one topic.
-    pub(crate) fn untrack(&self, owner: u64, topic: &str, keys: &[String]) {
-        let mut topics = self.0.table.topics.lock();
-        let Some(entries) = topics.get_mut(topic) else { return };
-        let mut leaves = Presences::default();
-        for key in keys {
-            remove(entries, key, owner, &mut leaves);
-        }
-        if entries.is_empty() {
-            topics.remove(topic);
-        }
-        if !leaves.is_empty() {
-            self.announce(topic, Diff { joins: Presences::default(), leaves }, &topics);
+    pub(crate) fn untrack(&self, owner: OwnerId, topic: &str, key: &str) {
+        self.shard(topic).change(|machine| machine.leave(owner, topic, key));
+    }
+
+    /// Ends whatever the owner tracks.
+    pub(crate) fn untrack_all(&self, owner: OwnerId) {
+        for shard in &self.0.shards {
+            shard.change(|machine| machine.leave_owner(owner));
         }
     }
 
-    fn announce(&self, topic: &str, diff: Diff, topics: &HashMap<String, Topic>) {
-        match &self.0.worker {
-            Some(worker) => {
-                let presences = topics.get(topic).map(present).unwrap_or_default();
-                worker.send(Change { topic: topic.to_owned(), diff, presences });
-            }
-            None => broadcast(&self.0.pubsub, topic, &diff),
-        }
+    /// The shard of a topic, which all nodes must agree about.
+    fn shard(&self, topic: &str) -> &Arc<Shard> {
+        let hash = fnv1a(topic.as_bytes());
+        // The remainder is below the number of shards, so the cast keeps it.
+        &self.0.shards[(hash % self.0.shards.len() as u64) as usize]
     }
 }
 
-impl Table {
-    fn list(&self, topic: &str) -> Presences {
-        self.topics.lock().get(topic).map(present).unwrap_or_default()
-    }
-
-    fn metas(&self, topic: &str, key: &str) -> Option<Vec<Meta>> {
-        let topics = self.topics.lock();
-        let tracked = topics.get(topic)?.get(key)?;
-        Some(tracked.iter().map(|tracked| tracked.meta.clone()).collect())
-    }
+/// FNV-1a of 64 bits.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn one(key: &str, meta: Meta) -> Presences {
-    Presences::from_iter([(key.to_owned(), Entry { metas: vec![meta], ..Entry::default() })])
+fn count(machine: &Machine, topic: &str) -> usize {
+    machine.topic(topic).as_ref().map_or(0, Topic::count)
 }
 
-fn present(topic: &Topic) -> Presences {
-    let mut presences = Presences::default();
-    for (key, tracked) in topic {
-        for tracked in tracked {
-            presences.push(key, tracked.meta.clone());
-        }
-    }
-    presences
-}
-
-fn remove(entries: &mut Topic, key: &str, owner: u64, leaves: &mut Presences) {
-    let Some(tracked) = entries.get_mut(key) else { return };
-    if let Some(at) = tracked.iter().position(|tracked| tracked.owner == owner) {
-        leaves.push(key, tracked.remove(at).meta);
-    }
-    if tracked.is_empty() {
-        entries.remove(key);
-    }
-}
-
-/// Tells everyone on the topic; metas are JSON objects, so writing them cannot fail.
-pub(crate) fn broadcast(pubsub: &PubSub, topic: &str, diff: &Diff) {
-    match Payload::json(diff) {
-        Ok(payload) => drop(pubsub.broadcast(topic, Broadcast::new(topic, DIFF, payload))),
-        Err(error) => tracing::error!(topic, %error, "a presence diff cannot be written"),
-    }
+fn check_size(object: &str, limits: &PresenceLimits) -> Result<(), (usize, usize)> {
+    let (size, limit) = (object.len(), limits.max_meta_bytes);
+    if size > limit { Err((size, limit)) } else { Ok(()) }
 }
 
 impl fmt::Debug for Presence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Presence({} topics)", self.0.table.topics.lock().len())
+        let topics: usize = self.0.shards.iter().map(|shard| shard.read(Machine::topics)).sum();
+        write!(f, "Presence({topics} topics)")
     }
 }
 
 /// Puts a [`Presence`] together.
 pub struct PresenceBuilder {
     pubsub: PubSub,
-    fetch: Option<Fetch>,
-    observer: Option<Observer>,
+    hooks: Hooks,
+    crowd: CrowdOf,
+    limits: PresenceLimits,
+    diff_window: Duration,
 }
 
 impl PresenceBuilder {
     /// Adds to what clients see: runs once for each list and for each side of a diff.
     /// It must keep the metas, and may add members to them and beside them.
     ///
-    /// Diffs wait for it and go out in the order of the changes.
+    /// Diffs wait for it and go out in the order of the changes; what changes on a topic meanwhile becomes its next diff. If it panics, the diff goes out
+    /// without what it would have added.
     #[must_use]
     pub fn fetch<F, R>(mut self, fetch: F) -> Self
     where
         F: Fn(String, Presences) -> R + Send + Sync + 'static,
         R: Future<Output = Presences> + Send + 'static,
     {
-        self.fetch = Some(Arc::new(move |topic, presences| Box::pin(fetch(topic, presences))));
+        self.hooks.fetch = Some(Arc::new(move |topic, presences| Box::pin(fetch(topic, presences))));
         self
     }
 
-    /// Hears of every change, in order, after its diff was broadcast.
+    /// Hears of every change, in order, after its diff was broadcast, and with the same grouping. A panic in it is logged, and the next change comes as ever.
     #[must_use]
     #[doc(alias = "handle_metas")]
     pub fn observer(mut self, observer: impl Fn(&Change) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Arc::new(observer));
+        self.hooks.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// How long changes of a busy topic are gathered into one diff; 100 ms by default, zero for never.
+    ///
+    /// The first eight diffs of a topic go out at once, and then one for each window. A topic gets one of the eight back for each window in which it
+    /// was quiet. Somebody who comes and leaves within a window may not be told at all.
+    #[must_use]
+    pub fn diff_window(mut self, diff_window: Duration) -> Self {
+        self.diff_window = diff_window;
+        self
+    }
+
+    /// What clients of a topic are told; everything by default. It must say the same of the same topic each time.
+    ///
+    /// ```
+    /// # use bennu_presence::{Crowd, Presence};
+    /// # let pubsub = bennu_pubsub::PubSub::local();
+    /// let presence = Presence::builder(pubsub)
+    ///     .crowd(|topic| match topic.split_once(':') {
+    ///         Some(("stream", _)) => Crowd::Count,
+    ///         Some(("hall", _)) => Crowd::First(20),
+    ///         _ => Crowd::Full,
+    ///     })
+    ///     .build();
+    /// ```
+    #[must_use]
+    pub fn crowd(mut self, crowd: impl Fn(&str) -> Crowd + Send + Sync + 'static) -> Self {
+        self.crowd = Arc::new(crowd);
+        self
+    }
+
+    /// How much can be tracked.
+    #[must_use]
+    pub fn limits(mut self, limits: PresenceLimits) -> Self {
+        self.limits = limits;
         self
     }
 
     /// Builds it.
+    ///
+    /// Diffs that have to wait do so in the tokio runtime in which this is called, whose time must be enabled; without one, in that of whoever
+    /// tracks, or not at all.
     ///
     /// # Panics
     ///
     /// With `fetch` or an observer, outside of a tokio runtime: they run in a task of their own.
     #[must_use]
     pub fn build(self) -> Presence {
-        let worker = (self.fetch.is_some() || self.observer.is_some())
-            .then(|| Worker::start(self.pubsub.clone(), self.fetch.clone(), self.observer));
-        Presence(Arc::new(Inner {
-            table: Arc::default(),
+        let voice = Voice {
             pubsub: self.pubsub,
+            window: self.diff_window,
+            crowd: self.crowd.clone(),
+            is_observed: self.hooks.observer.is_some(),
+            runtime: Handle::try_current().ok(),
+        };
+        Presence(Arc::new(Inner {
+            shards: Box::new([Shard::start(voice, self.hooks.clone())]),
+            hooks: self.hooks,
+            crowd: self.crowd,
+            limits: self.limits,
             references: References::new(),
-            fetch: self.fetch,
-            worker,
             next_owner: AtomicU64::new(0),
         }))
     }
@@ -296,6 +346,6 @@ impl PresenceBuilder {
 
 impl fmt::Debug for PresenceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PresenceBuilder").field("fetch", &self.fetch.is_some()).finish_non_exhaustive()
+        f.debug_struct("PresenceBuilder").field("fetch", &self.hooks.fetch.is_some()).finish_non_exhaustive()
     }
 }

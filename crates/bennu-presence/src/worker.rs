@@ -1,43 +1,83 @@
 //! The task that runs `fetch` and the observer for each change, in order.
 
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
+
+use bennu_protocol::Payload;
 use bennu_protocol::presence::{Diff, Presences};
-use bennu_pubsub::PubSub;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::tracker::{Fetch, Observer, broadcast};
+use crate::change::{After, Change};
+use crate::shard::Shard;
+use crate::telling::News;
+use crate::window::Told;
+use crate::wire;
 
-/// A change of a topic, as an observer hears of it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Change {
-    /// Where it happened.
-    pub topic: String,
-    /// What changed, after `fetch`.
-    pub diff: Diff,
-    /// Who is there after the change, without what `fetch` adds.
-    pub presences: Presences,
+pub(crate) type Fetch = Arc<dyn Fn(String, Presences) -> BoxFuture<'static, Presences> + Send + Sync>;
+pub(crate) type Observer = Arc<dyn Fn(&Change) + Send + Sync>;
+
+/// What an application has to say to changes.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    pub(crate) fetch: Option<Fetch>,
+    pub(crate) observer: Option<Observer>,
 }
 
-/// Ends when the presence it works for is dropped.
+/// Ends when the shard it works for is dropped.
 pub(crate) struct Worker {
-    /// Unbounded: a change that is not told would leave ghosts, and there are as
-    /// many changes as owners make, each of whom is bounded elsewhere.
-    changes: mpsc::UnboundedSender<Change>,
+    /// Unbounded, and yet there is at most one piece of news of each topic in it: the next one gathers what happens meanwhile.
+    news: mpsc::UnboundedSender<News>,
     task: JoinHandle<()>,
 }
 
-impl Worker {
-    pub(crate) fn start(pubsub: PubSub, fetch: Option<Fetch>, observer: Option<Observer>) -> Self {
-        let (changes, queue) = mpsc::unbounded_channel();
-        let task = tokio::spawn(run(queue, pubsub, fetch, observer));
-        Worker { changes, task }
+impl Hooks {
+    pub(crate) fn is_needed(&self) -> bool {
+        self.fetch.is_some() || self.observer.is_some()
     }
 
-    pub(crate) fn send(&self, change: Change) {
-        if self.changes.send(change).is_err() {
-            tracing::error!("presence changes are not told any more: fetch or an observer panicked");
+    /// What `fetch` makes of these presences.
+    pub(crate) async fn fetch(&self, topic: &str, presences: Presences) -> Presences {
+        match self.fetch.as_ref().filter(|_| !presences.is_empty()) {
+            Some(fetch) => fetch(topic.to_owned(), presences).await,
+            None => presences,
         }
+    }
+
+    async fn fetch_diff(&self, topic: &str, told: &Told) -> Diff {
+        let joins = self.fetch_side(topic, &told.joins).await;
+        Diff { joins, leaves: self.fetch_side(topic, &told.leaves).await }
+    }
+
+    /// If `fetch` panics, the presences are what they were: clients must be told all the same.
+    async fn fetch_side(&self, topic: &str, keys: &wire::Keys) -> Presences {
+        let fetched = AssertUnwindSafe(self.fetch(topic, wire::presences(keys))).catch_unwind().await;
+        fetched.unwrap_or_else(|_| {
+            tracing::error!(topic, "the fetch of a presence panicked: what it adds is missing in a diff");
+            wire::presences(keys)
+        })
+    }
+
+    /// A panic of the observer ends what it does for this change alone.
+    fn observe(&self, change: &Change) {
+        let Some(observer) = &self.observer else { return };
+        if std::panic::catch_unwind(AssertUnwindSafe(|| observer(change))).is_err() {
+            tracing::error!(topic = change.topic, "an observer of a presence panicked");
+        }
+    }
+}
+
+impl Worker {
+    pub(crate) fn start(shard: Weak<Shard>, hooks: Hooks) -> Self {
+        let (news, queue) = mpsc::unbounded_channel();
+        Worker { news, task: tokio::spawn(run(queue, shard, hooks)) }
+    }
+
+    /// Hands news over; it gets them back when its runtime is gone.
+    pub(crate) fn send(&self, news: News) -> Result<(), Box<News>> {
+        self.news.send(news).map_err(|error| Box::new(error.0))
     }
 }
 
@@ -47,27 +87,32 @@ impl Drop for Worker {
     }
 }
 
-async fn run(
-    mut queue: mpsc::UnboundedReceiver<Change>,
-    pubsub: PubSub,
-    fetch: Option<Fetch>,
-    observer: Option<Observer>,
-) {
-    while let Some(mut change) = queue.recv().await {
-        if let Some(fetch) = &fetch {
-            change.diff.joins = side(fetch, &change.topic, change.diff.joins).await;
-            change.diff.leaves = side(fetch, &change.topic, change.diff.leaves).await;
+async fn run(mut queue: mpsc::UnboundedReceiver<News>, shard: Weak<Shard>, hooks: Hooks) {
+    while let Some(news) = queue.recv().await {
+        let mut told = None;
+        let mut payload = news.diff();
+        if hooks.fetch.is_some() && payload.is_some() {
+            let diff = hooks.fetch_diff(&news.topic, &news.shown).await;
+            payload = written(&news.topic, &diff).or(payload);
+            told = Some(diff);
         }
-        broadcast(&pubsub, &change.topic, &change.diff);
-        if let Some(observer) = &observer {
-            observer(&change);
+        let Some(told_by) = shard.upgrade() else { return };
+        told_by.land(&news, payload);
+        drop(told_by);
+        if hooks.observer.is_none() || news.observed().is_empty() {
+            continue;
         }
+        let diff = match told.filter(|_| news.all.is_none()) {
+            Some(diff) => diff,
+            None => hooks.fetch_diff(&news.topic, news.observed()).await,
+        };
+        let presences = After::new(shard.clone(), news.topic.clone());
+        hooks.observe(&Change { topic: news.topic.to_string(), diff, presences });
     }
 }
 
-async fn side(fetch: &Fetch, topic: &str, presences: Presences) -> Presences {
-    match presences.is_empty() {
-        true => presences,
-        false => fetch(topic.to_owned(), presences).await,
-    }
+/// Metas are JSON objects, and so is what `fetch` makes of them; writing them cannot fail.
+fn written(topic: &str, diff: &Diff) -> Option<Payload> {
+    let payload = Payload::json(diff);
+    payload.inspect_err(|error| tracing::error!(topic, %error, "a presence diff cannot be written")).ok()
 }

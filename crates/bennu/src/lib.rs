@@ -67,7 +67,8 @@ pub mod cluster {
 /// Who is online.
 pub mod presence {
     pub use bennu_presence::{
-        Change, Diff, Entry, Meta, Owner, Presence, PresenceBuilder, Presences, TrackError, UpdateError,
+        After, Change, Crowd, Diff, Entry, Meta, Owner, Presence, PresenceBuilder, PresenceLimits, Presences,
+        State, TrackError, UpdateError,
     };
 }
 

@@ -2,4 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod clients;
+mod crowds;
+mod diffs;
+mod hooks;
+mod limits;
 mod replica;

@@ -1,0 +1,236 @@
+//! The topics of one shard, and what their clients are told, behind one lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bennu_protocol::presence::DIFF;
+use bennu_protocol::{Broadcast, Payload};
+use bennu_pubsub::PubSub;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::crowd::CrowdOf;
+use crate::replica::EncodedMeta;
+use crate::replica::{Key, Machine, Topic};
+use crate::telling::{News, Telling};
+use crate::window::{Reading, Told};
+use crate::wire;
+use crate::worker::{Hooks, Worker};
+
+/// Topics that are remembered beside those that were busy when they were last looked through.
+const SPARE: usize = 64;
+
+pub(crate) struct Shard {
+    state: Mutex<State>,
+    voice: Voice,
+    /// Takes news over when `fetch` or an observer has to be run for them.
+    worker: Option<Worker>,
+}
+
+/// How clients are told.
+pub(crate) struct Voice {
+    pub(crate) pubsub: PubSub,
+    pub(crate) window: Duration,
+    pub(crate) crowd: CrowdOf,
+    pub(crate) is_observed: bool,
+    /// Where timers run.
+    pub(crate) runtime: Option<Handle>,
+}
+
+/// Changes are noted, and told or handed to the worker, under its lock, so that everyone hears of them in the order in which
+/// they happened.
+struct State {
+    machine: Machine,
+    tellings: HashMap<Arc<str>, Telling>,
+    /// How many tellings there may be until the idle ones are looked for.
+    sweep_at: usize,
+}
+
+/// Everyone who is on a topic, and how many keys they are.
+pub(crate) type Everyone = Vec<(Arc<str>, Vec<EncodedMeta>)>;
+
+impl Shard {
+    /// With hooks, within a tokio runtime: they run in a task of their own.
+    pub(crate) fn start(voice: Voice, hooks: Hooks) -> Arc<Self> {
+        Arc::new_cyclic(|shard| Shard {
+            state: Mutex::new(State { machine: Machine::alone(), tellings: HashMap::new(), sweep_at: SPARE }),
+            voice,
+            worker: hooks.is_needed().then(|| Worker::start(shard.clone(), hooks)),
+        })
+    }
+
+    /// Changes who is there, and tells of it.
+    pub(crate) fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> R) -> R {
+        let mut state = self.state.lock();
+        let result = change(&mut state.machine);
+        let mut touched: Vec<Arc<str>> = Vec::new();
+        while let Some(diff) = state.machine.poll_change() {
+            let crowd = || Telling::new((self.voice.crowd)(&diff.topic));
+            let telling = state.tellings.entry(diff.topic.clone()).or_insert_with(crowd);
+            telling.note(&diff, self.voice.is_observed);
+            if touched.last() != Some(&diff.topic) {
+                touched.push(diff.topic);
+            }
+        }
+        for topic in touched {
+            self.tell(&mut state, &topic);
+        }
+        state.sweep();
+        result
+    }
+
+    /// Looks at who is there.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Machine) -> R) -> R {
+        read(&self.state.lock().machine)
+    }
+
+    /// Everyone on a topic whose clients are told of all keys, as one that joins has to know them; else as it is.
+    pub(crate) fn everyone(&self, topic: &str) -> Everyone {
+        let mut state = self.state.lock();
+        let State { machine, tellings, .. } = &mut *state;
+        match tellings.get_mut(topic).filter(|telling| !telling.is_partial()) {
+            Some(telling) => {
+                telling.begin_reading();
+                everyone(machine.topic(topic).as_ref(), Some(telling), Reading::Joining)
+            }
+            None => everyone(machine.topic(topic).as_ref(), None, Reading::Joining),
+        }
+    }
+
+    /// The keys that a client which joins is shown, where that is not all of them, and how many there are.
+    pub(crate) fn shown(&self, topic: &str) -> (Everyone, usize) {
+        let mut state = self.state.lock();
+        let State { machine, tellings, .. } = &mut *state;
+        let there = machine.topic(topic);
+        let count = there.as_ref().map_or(0, Topic::count);
+        let Some(telling) = tellings.get_mut(topic) else { return (Vec::new(), count) };
+        telling.begin_reading();
+        telling.begin_counting(count);
+        let keys = telling.shown_keys().into_iter();
+        let keys =
+            keys.map(|key| (telling.read_key(Reading::Joining, &key, metas(there.as_ref(), &key)), key));
+        (keys.filter(|(metas, _)| !metas.is_empty()).map(|(metas, key)| (key, metas)).collect(), count)
+    }
+
+    /// Everyone on a topic after what was told last.
+    pub(crate) fn told(&self, topic: &str) -> Everyone {
+        let state = self.state.lock();
+        everyone(state.machine.topic(topic).as_ref(), state.tellings.get(topic), Reading::Told)
+    }
+
+    /// What was told last of one key.
+    pub(crate) fn told_key(&self, topic: &str, key: &str) -> Vec<EncodedMeta> {
+        let state = self.state.lock();
+        let metas = metas(state.machine.topic(topic).as_ref(), key);
+        match state.tellings.get(topic) {
+            Some(telling) => telling.read_key(Reading::Told, key, metas),
+            None => metas,
+        }
+    }
+
+    /// The news are ready to be told, with this diff.
+    pub(crate) fn land(self: &Arc<Self>, news: &News, diff: Option<Payload>) {
+        let mut state = self.state.lock();
+        self.broadcast(news, diff);
+        if let Some(telling) = state.tellings.get_mut(&news.topic) {
+            telling.landed();
+        }
+        self.tell(&mut state, &news.topic);
+    }
+
+    /// Tells what there is to tell of a topic, now or when it may be told.
+    fn tell(self: &Arc<Self>, state: &mut State, topic: &Arc<str>) {
+        let State { machine, tellings, .. } = state;
+        let Some(telling) = tellings.get_mut(topic) else { return };
+        if telling.is_timed || !telling.is_due() {
+            return;
+        }
+        let now = Instant::now();
+        if let Some(at) = telling.wait(now, self.voice.window)
+            && let Some(runtime) = self.runtime()
+        {
+            telling.is_timed = true;
+            runtime.spawn(self.clone().tell_at(at, topic.clone()));
+            return;
+        }
+        let Some(news) = telling.take_off(topic, machine.topic(topic).as_ref(), self.voice.is_observed)
+        else {
+            return;
+        };
+        telling.tell(now, self.voice.window);
+        let unsent = match &self.worker {
+            Some(worker) => worker.send(news).err(),
+            None => Some(Box::new(news)),
+        };
+        if let Some(news) = unsent {
+            self.broadcast(&news, news.diff());
+            telling.landed();
+        }
+    }
+
+    async fn tell_at(self: Arc<Self>, at: Instant, topic: Arc<str>) {
+        tokio::time::sleep_until(at).await;
+        let mut state = self.state.lock();
+        if let Some(telling) = state.tellings.get_mut(&topic) {
+            telling.is_timed = false;
+        }
+        self.tell(&mut state, &topic);
+    }
+
+    /// Without a runtime nothing waits.
+    fn runtime(&self) -> Option<Handle> {
+        self.voice.runtime.clone().or_else(|| Handle::try_current().ok())
+    }
+
+    fn broadcast(&self, news: &News, diff: Option<Payload>) {
+        let topic = &*news.topic;
+        let count = news.count.map(|count| (wire::COUNT, wire::count(count)));
+        for (event, payload) in diff.map(|diff| (DIFF, diff)).into_iter().chain(count) {
+            self.voice.pubsub.local_broadcast(topic, Broadcast::new(topic, event, payload));
+        }
+    }
+}
+
+impl State {
+    fn sweep(&mut self) {
+        if self.tellings.len() > self.sweep_at {
+            let now = Instant::now();
+            self.tellings.retain(|_, telling| !telling.is_idle(now));
+            self.sweep_at = self.tellings.len() * 2 + SPARE;
+        }
+    }
+}
+
+impl News {
+    /// The diff for clients, if there is one, as it is without `fetch`.
+    pub(crate) fn diff(&self) -> Option<Payload> {
+        (!self.shown.is_empty()).then(|| wire::diff(&self.shown))
+    }
+
+    /// What an observer hears.
+    pub(crate) fn observed(&self) -> &Told {
+        self.all.as_ref().unwrap_or(&self.shown)
+    }
+}
+
+fn metas(there: Option<&Topic<'_>>, key: &str) -> Vec<EncodedMeta> {
+    there.and_then(|topic| topic.key(key)).map_or_else(Vec::new, |key| key.metas().cloned().collect())
+}
+
+fn everyone(there: Option<&Topic<'_>>, telling: Option<&Telling>, reading: Reading) -> Everyone {
+    let all = |key: Key<'_>| (key.name().clone(), key.metas().cloned().collect());
+    let mut everyone: Everyone = there.into_iter().flat_map(Topic::keys).map(all).collect();
+    let Some(telling) = telling.filter(|telling| telling.is_telling()) else { return everyone };
+    for (key, metas) in &mut everyone {
+        *metas = telling.read_key(reading, key, std::mem::take(metas));
+    }
+    let is_gone = |key: &&Arc<str>| there.is_none_or(|topic| topic.key(key).is_none());
+    let mut gone: Vec<&Arc<str>> = telling.keys().filter(is_gone).collect();
+    gone.sort_unstable();
+    gone.dedup();
+    everyone.extend(gone.into_iter().map(|key| (key.clone(), telling.read_key(reading, key, Vec::new()))));
+    everyone.retain(|(_, metas)| !metas.is_empty());
+    everyone
+}
