@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// So many diffs of a topic go out at once before the next one has to wait for its window.
-pub(crate) const BURST: u32 = 8;
+pub(crate) const BURST: u32 = 16;
 
 /// A few diffs at once, and then one for each window. A quiet topic gets its few back, one for each window.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,7 +49,8 @@ mod tests {
             pace.tell(now, WINDOW);
             at.push((now - start).as_millis());
         }
-        assert_eq!(at, [0, 0, 0, 0, 0, 0, 0, 0, 100, 200, 300]);
+        let (burst, rest) = at.split_at(BURST as usize);
+        assert_eq!((burst.iter().max(), rest), (Some(&0), &[100, 200, 300][..]));
     }
 
     #[test]

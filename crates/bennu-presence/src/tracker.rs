@@ -282,7 +282,7 @@ impl PresenceBuilder {
 
     /// How long changes of a busy topic are gathered into one diff; 100 ms by default, zero for never.
     ///
-    /// The first eight diffs of a topic go out at once, and then one for each window. A topic gets one of the eight back for each window in which it
+    /// The first 16 diffs of a topic go out at once, and then one for each window. A topic gets one of the 16 back for each window in which it
     /// was quiet. Somebody who comes and leaves within a window may not be told at all.
     #[must_use]
     pub fn diff_window(mut self, diff_window: Duration) -> Self {

@@ -30,7 +30,7 @@ async fn a_counted_crowd_is_told_its_number_and_nothing_else() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     first.catch_up();
     second.catch_up();
-    assert_eq!((first.counts.first(), first.counts.last(), first.counts.len()), (Some(&0), Some(&250), 10));
+    assert_eq!((first.counts.first(), first.counts.last(), first.counts.len()), (Some(&0), Some(&250), 18));
     assert_eq!((second.counts.first(), second.counts.last()), (Some(&250), Some(&250)));
     assert_eq!((first.diffs, second.diffs), (0, 0));
     assert_eq!((presence.list(TOPIC).await.len(), presence.count(TOPIC)), (250, 250));

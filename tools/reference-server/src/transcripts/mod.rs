@@ -22,7 +22,8 @@ use self::slow::SlowChannel;
 use crate::options::Options;
 
 pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
-    let presence = Presence::new(pubsub.clone());
+    // A replay does within milliseconds what took the recorded clients seconds.
+    let presence = Presence::builder(pubsub.clone()).diff_window(Duration::ZERO).build();
     let socket = |requests| TranscriptsSocket { presence: presence.clone(), requests };
     let origins = CheckOrigin::list(["//localhost", "//127.0.0.1"])?;
     let websocket = options.socket().join_ref_rule(JoinRefRule::Strict).check_origin(origins);
