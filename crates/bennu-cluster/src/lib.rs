@@ -16,6 +16,7 @@
 //! | URL | engine | feature |
 //! | --- | --- | --- |
 //! | `local` | none: this process alone | |
+//! | `nats://host:4222`, `tls://…` with TLS | NATS | `nats` |
 //! | `redis://host:6379`, `rediss://…` with TLS, `valkey://…`, `valkeys://…` | Redis 7 or Valkey | `redis` |
 //!
 //! The crate of each engine says what else its URL can hold.
@@ -33,8 +34,10 @@ struct Engine {
     start: Start,
 }
 
-const ENGINES: &[Engine] =
-    &[Engine { schemes: &["redis", "rediss", "valkey", "valkeys"], feature: "redis", start: REDIS }];
+const ENGINES: &[Engine] = &[
+    Engine { schemes: &["nats", "tls"], feature: "nats", start: NATS },
+    Engine { schemes: &["redis", "rediss", "valkey", "valkeys"], feature: "redis", start: REDIS },
+];
 
 /// Why a URL makes no PubSub. No credentials of the URL are in it.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,14 @@ fn known() -> String {
 
 type Start = Option<fn(&str, ClusterOptions) -> Result<PubSub, ClusterError>>;
 
+#[cfg(feature = "nats")]
+const NATS: Start = Some(|url, options| {
+    let nats = bennu_pubsub_nats::Nats::from_url(url).map_err(|error| ClusterError::Url(error.into()))?;
+    Ok(PubSub::cluster(nats, options)?)
+});
+#[cfg(not(feature = "nats"))]
+const NATS: Start = None;
+
 #[cfg(feature = "redis")]
 const REDIS: Start = Some(|url, options| {
     let redis = bennu_pubsub_redis::Redis::from_url(url).map_err(|error| ClusterError::Url(error.into()))?;
@@ -132,6 +143,14 @@ mod tests {
     #[test]
     fn an_engine_that_was_not_built_is_refused_with_its_feature() {
         assert!(refused("rediss://host").starts_with("rediss:// needs the feature \"redis\""));
+    }
+
+    #[cfg(feature = "nats")]
+    #[tokio::test]
+    async fn nats_is_named_by_its_url() {
+        let pubsub = pubsub("nats://127.0.0.1:1,127.0.0.1:2", options()).unwrap();
+        assert!(format!("{:?}", pubsub.link()).contains("nats"));
+        assert!(refused("nats://host?tls=1").contains("tls of the URL is to be true or false"));
     }
 
     #[cfg(feature = "redis")]

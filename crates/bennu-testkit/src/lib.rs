@@ -53,6 +53,7 @@
 //!
 //! Programs that are clients are tested the other way round: against a [`ScriptedServer`], which says what the test tells it to; see [`scripted`].
 
+pub mod adapter_suite;
 mod allow_as;
 mod arrivals;
 mod assertions;

@@ -36,6 +36,9 @@ pub(crate) struct Meters {
     pub(crate) queue_full: Counter,
     pub(crate) too_large: Counter,
     pub(crate) not_encodable: Counter,
+    refused_version: Counter,
+    refused_mac: Counter,
+    refused_malformed: Counter,
     pub(crate) link_up: Gauge,
     pub(crate) queue_bytes: Gauge,
 }
@@ -44,6 +47,8 @@ impl Meters {
     pub(crate) fn new() -> Self {
         let dropped =
             |reason: &'static str| counter!("bennu_pubsub_dropped_messages_total", "reason" => reason);
+        let refused =
+            |refused: Refused| counter!("bennu_pubsub_refused_packets_total", "reason" => refused.label());
         Meters {
             sent_messages: counter!("bennu_pubsub_sent_messages_total"),
             sent_packets: counter!("bennu_pubsub_sent_packets_total"),
@@ -55,12 +60,20 @@ impl Meters {
             queue_full: dropped("queue_full"),
             too_large: dropped("too_large"),
             not_encodable: dropped("not_encodable"),
+            refused_version: refused(Refused::Version),
+            refused_mac: refused(Refused::Mac),
+            refused_malformed: refused(Refused::Malformed),
             link_up: gauge!("bennu_pubsub_link_up"),
             queue_bytes: gauge!("bennu_pubsub_queue_bytes"),
         }
     }
 
     pub(crate) fn refused(&self, refused: Refused) {
-        counter!("bennu_pubsub_refused_packets_total", "reason" => refused.label()).increment(1);
+        let counter = match refused {
+            Refused::Version => &self.refused_version,
+            Refused::Mac => &self.refused_mac,
+            Refused::Malformed => &self.refused_malformed,
+        };
+        counter.increment(1);
     }
 }

@@ -3,6 +3,7 @@
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod adapter_suite;
 mod connecting;
 mod conversations;
 mod failures;
