@@ -47,6 +47,7 @@ mod owner;
 mod pace;
 mod reference;
 pub mod replica;
+mod replication;
 mod shard;
 mod state;
 mod telling;

@@ -1,7 +1,7 @@
 //! The topics of one shard, and what their clients are told, behind one lock.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bennu_protocol::presence::DIFF;
@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::crowd::CrowdOf;
-use crate::replica::EncodedMeta;
-use crate::replica::{Key, Machine, Topic};
+use crate::replica::{EncodedMeta, Key, Machine, Message, Target, Topic};
+use crate::replication::{Replica, Replicating};
 use crate::telling::{News, Telling};
 use crate::window::{Reading, Told};
 use crate::wire;
@@ -27,6 +27,8 @@ pub(crate) struct Shard {
     voice: Voice,
     /// Takes news over when `fetch` or an observer has to be run for them.
     worker: Option<Worker>,
+    /// How it speaks with other nodes, if there can be any.
+    replication: OnceLock<Replicating>,
 }
 
 /// How clients are told.
@@ -52,13 +54,31 @@ struct State {
 pub(crate) type Everyone = Vec<(Arc<str>, Vec<EncodedMeta>)>;
 
 impl Shard {
-    /// With hooks, within a tokio runtime: they run in a task of their own.
-    pub(crate) fn start(voice: Voice, hooks: Hooks) -> Arc<Self> {
-        Arc::new_cyclic(|shard| Shard {
-            state: Mutex::new(State { machine: Machine::alone(), tellings: HashMap::new(), sweep_at: SPARE }),
+    /// With hooks, or with other nodes, within a tokio runtime: they need tasks of their own.
+    pub(crate) fn start(voice: Voice, hooks: Hooks, replica: Replica) -> Arc<Self> {
+        let Replica { machine, replication } = replica;
+        let shard = Arc::new_cyclic(|shard| Shard {
+            state: Mutex::new(State { machine, tellings: HashMap::new(), sweep_at: SPARE }),
             voice,
             worker: hooks.is_needed().then(|| Worker::start(shard.clone(), hooks)),
-        })
+            replication: OnceLock::new(),
+        });
+        if let Some(replication) = replication {
+            shard.replication.get_or_init(|| replication.start(Arc::downgrade(&shard)));
+        }
+        shard
+    }
+
+    /// Tells other nodes what they do not know yet, or that this one stops.
+    pub(crate) fn shut_down(self: &Arc<Self>) {
+        if let Some(replication) = self.replication.get() {
+            replication.shut_down(self);
+        }
+    }
+
+    /// The next message to other nodes.
+    pub(crate) fn poll_message(&self) -> Option<(Target, Message)> {
+        self.state.lock().machine.poll_message()
     }
 
     /// Changes who is there, and tells of it.

@@ -16,7 +16,8 @@ use crate::limits::PresenceLimits;
 use crate::owner::{Owner, TrackError, UpdateError};
 use crate::reference::References;
 use crate::replica::EncodedMeta;
-use crate::replica::{Machine, OwnerId, Topic};
+use crate::replica::{Machine, OwnerId, ReplicaOptions, ReplicaOptionsError, Topic};
+use crate::replication::Replica;
 use crate::shard::{Shard, Voice};
 use crate::state::State;
 use crate::wire;
@@ -53,6 +54,7 @@ pub struct Presence(Arc<Inner>);
 
 struct Inner {
     shards: Box<[Arc<Shard>]>,
+    pubsub: PubSub,
     hooks: Hooks,
     crowd: CrowdOf,
     limits: PresenceLimits,
@@ -76,6 +78,9 @@ impl Presence {
             crowd: Arc::new(|_| Crowd::Full),
             limits: PresenceLimits::default(),
             diff_window: DIFF_WINDOW,
+            name: "presence".to_owned(),
+            pool_size: 1,
+            replica: ReplicaOptions::default(),
         }
     }
 
@@ -148,6 +153,14 @@ impl Presence {
     pub fn count(&self, topic: impl AsRef<str>) -> usize {
         let topic = topic.as_ref();
         self.shard(topic).read(|machine| count(machine, topic))
+    }
+
+    /// Tells the other nodes what they do not know yet, or with
+    /// [`permdown_on_shutdown`](ReplicaOptions::permdown_on_shutdown) that this node stops, and waits until it is on its way. For the end of a
+    /// program, when its channels have ended; there is nothing to do without a cluster.
+    pub async fn shut_down(&self) {
+        self.0.shards.iter().for_each(Shard::shut_down);
+        self.0.pubsub.flush().await;
     }
 
     pub(crate) fn track(
@@ -254,6 +267,9 @@ pub struct PresenceBuilder {
     crowd: CrowdOf,
     limits: PresenceLimits,
     diff_window: Duration,
+    name: String,
+    pool_size: usize,
+    replica: ReplicaOptions,
 }
 
 impl PresenceBuilder {
@@ -316,25 +332,55 @@ impl PresenceBuilder {
         self
     }
 
-    /// Builds it.
+    /// What this presence is called between nodes; `presence` by default. Two on one PubSub need two names, and all nodes the same ones.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Among how many locks and tasks topics are divided; 1 by default, and at least. All nodes need the same.
+    #[must_use]
+    #[doc(alias = "shards")]
+    pub fn pool_size(mut self, pool_size: usize) -> Self {
+        self.pool_size = pool_size.max(1);
+        self
+    }
+
+    /// How presences come to other nodes, and how long those are waited for. It changes nothing on a PubSub without a cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaOptionsError`] for periods that cannot work.
+    pub fn replication(self, replica: ReplicaOptions) -> Result<Self, ReplicaOptionsError> {
+        replica.check()?;
+        Ok(PresenceBuilder { replica, ..self })
+    }
+
+    /// Builds it. On a PubSub of a cluster it holds what is on all nodes, and speaks with them until the last clone is dropped.
     ///
     /// Diffs that have to wait do so in the tokio runtime in which this is called, whose time must be enabled; without one, in that of whoever
     /// tracks, or not at all.
     ///
     /// # Panics
     ///
-    /// With `fetch` or an observer, outside of a tokio runtime: they run in a task of their own.
+    /// With `fetch`, an observer or a cluster, outside of a tokio runtime: they need tasks of their own.
     #[must_use]
     pub fn build(self) -> Presence {
-        let voice = Voice {
-            pubsub: self.pubsub,
+        let voice = || Voice {
+            pubsub: self.pubsub.clone(),
             window: self.diff_window,
             crowd: self.crowd.clone(),
             is_observed: self.hooks.observer.is_some(),
             runtime: Handle::try_current().ok(),
         };
+        let shards = (0..self.pool_size).map(|shard| {
+            let replica = Replica::of_shard(&self.pubsub, &self.name, shard, &self.replica);
+            Shard::start(voice(), self.hooks.clone(), replica)
+        });
         Presence(Arc::new(Inner {
-            shards: Box::new([Shard::start(voice, self.hooks.clone())]),
+            shards: shards.collect(),
+            pubsub: self.pubsub.clone(),
             hooks: self.hooks,
             crowd: self.crowd,
             limits: self.limits,

@@ -138,6 +138,18 @@ impl Message {
     }
 }
 
+impl Message {
+    /// What it tells of replicas, whatever kind it is.
+    #[must_use]
+    pub fn sections(&self) -> &[Section] {
+        match self {
+            Message::Heartbeat(heartbeat) => heartbeat.section.as_slice(),
+            Message::TransferAck(ack) => &ack.sections,
+            Message::TransferRequest(_) | Message::Farewell { .. } => &[],
+        }
+    }
+}
+
 impl Presence {
     /// About how many bytes it takes in a message.
     pub(super) fn size(&self) -> usize {
