@@ -24,12 +24,10 @@ impl Backoff {
         whole / 2 + (whole / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
-    /// A connection ended that had been up for so long. Only one that held starts the pauses anew: a server that takes
-    /// connections and cuts them at once would else be asked without a pause.
+    /// A connection ended that had been up for so long, which takes back four times that of the pause. A server that takes
+    /// connections and cuts them at once is asked less and less often; a link that only flaps is used while it is there.
     pub(crate) fn ended(&mut self, up: Duration) {
-        if up >= LONGEST {
-            self.next = FIRST;
-        }
+        self.next = self.next.saturating_sub(up.saturating_mul(4)).max(FIRST);
     }
 }
 
@@ -57,11 +55,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_connection_that_held_starts_anew() {
+    fn the_longer_a_connection_held_the_sooner_the_next() {
         let mut backoff = Backoff::new();
-        backoff.pause(0);
+        (0..10).for_each(|_| {
+            backoff.pause(0);
+        });
+        backoff.ended(Duration::from_millis(1));
+        assert_eq!(backoff.pause(u32::MAX), LONGEST - Duration::from_millis(4), "a server that cuts at once");
         backoff.ended(Duration::from_secs(1));
-        assert_eq!(backoff.pause(u32::MAX), FIRST * 2, "a server that flaps");
+        assert_eq!(backoff.pause(u32::MAX), Duration::from_secs(1), "a link that flaps");
         backoff.ended(LONGEST);
         assert_eq!(backoff.pause(u32::MAX), FIRST);
     }

@@ -28,7 +28,7 @@ async fn a_password_or_a_user_lets_a_node_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_without_showing_it_and_tried_again() {
+async fn attack_049_a_wrong_password_of_redis_is_told_without_showing_it_and_tried_again() {
     let server = RedisServer::start_with("requirepass hunter2").await.unwrap();
     let node = node("a", Redis::from_url(&with(&server, ":hunter3")).unwrap());
     let reason = down(&node, "credentials").await;

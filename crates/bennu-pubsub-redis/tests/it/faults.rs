@@ -16,7 +16,7 @@ async fn delivers_here(pubsub: &PubSub) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_server_is_found_again_and_what_waited_arrives() {
+async fn attack_049_a_restarted_redis_is_found_again_and_what_waited_arrives() {
     let server = RedisServer::start().await.unwrap();
     let (a, b) = (connected("a", &server.url()).await, connected("b", &server.url()).await);
     let mut there = b.subscribe("room");
@@ -40,7 +40,7 @@ async fn a_restarted_server_is_found_again_and_what_waited_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_is_subscribed_to_again_in_a_few_round_trips() {
+async fn attack_049_redis_is_subscribed_to_again_in_a_few_round_trips() {
     let server = RedisServer::start().await.unwrap();
     let node = connected("a", &server.url()).await;
     let topics: Vec<_> = (0..3_000).map(|room| node.subscribe(format!("room:{room}"))).collect();
@@ -61,7 +61,7 @@ async fn all_is_subscribed_to_again_in_a_few_round_trips() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_is_noticed_and_told() {
+async fn attack_049_a_redis_that_stops_is_noticed_and_told() {
     let server = RedisServer::start().await.unwrap();
     let url = format!("{}?timeout_ms=300", server.url());
     let (a, b) = (connected("a", &url).await, connected("b", &url).await);
@@ -83,7 +83,7 @@ async fn a_server_that_stops_is_noticed_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_link_keeps_order_and_carries_many_in_one_round_trip() {
+async fn attack_049_a_slow_redis_keeps_order_and_carries_many_in_one_round_trip() {
     const MESSAGES: u64 = 2_000;
     let server = RedisServer::start().await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_slow_link_keeps_order_and_carries_many_in_one_round_trip() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flapping_link_is_tried_with_growing_pauses_and_every_message_is_accounted_for() {
+async fn attack_049_a_flapping_redis_is_tried_with_growing_pauses_and_all_is_accounted_for() {
     const MESSAGES: u64 = 300;
     let server = RedisServer::start().await.unwrap();
     let proxy = Proxy::start(server.address()).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_flapping_link_is_tried_with_growing_pauses_and_every_message_is_accou
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscriber_that_is_cut_for_its_buffer_comes_back_and_counts_what_it_lost() {
+async fn attack_049_who_is_cut_for_a_full_buffer_comes_back_and_counts_what_was_lost() {
     const MESSAGES: u64 = 600;
     let limits = "client-output-buffer-limit pubsub 512kb 0 0";
     let server = RedisServer::start_with(limits).await.unwrap();

@@ -7,4 +7,5 @@ mod credentials;
 mod faults;
 mod nodes;
 mod sharded;
+mod suite;
 mod tls;

@@ -105,7 +105,8 @@ pub trait Engine: Sync {
 
 /// Makes a test of each property of the [`adapter_suite`](crate::adapter_suite), with a new [`Engine`] from the future for each.
 ///
-/// `paused` in front of it stops the clock, for engines in the test's process. `local` in front of it leaves out what needs other nodes.
+/// `paused` in front of it stops the clock, for engines in the test's process. `local` in front of it leaves out what needs other nodes, and
+/// `peers` what needs an engine in between, whose absence a node could notice.
 #[macro_export]
 macro_rules! adapter_suite {
     (local $engine:expr) => {
@@ -116,18 +117,26 @@ macro_rules! adapter_suite {
             who_has_settled_misses_nothing
         }
     };
+    (peers $engine:expr) => {
+        $crate::adapter_suite! { @peers (flavor = "multi_thread", worker_threads = 2) $engine }
+    };
     (paused $engine:expr) => { $crate::adapter_suite! { @all (start_paused = true) $engine } };
     (@all $clock:tt $engine:expr) => {
+        $crate::adapter_suite! { @peers $clock $engine }
+        $crate::adapter_suite! { @tests $clock $engine;
+            an_outage_does_not_reach_local_subscribers
+            nodes_hear_each_other_after_a_restart_of_the_engine
+        }
+    };
+    (@peers $clock:tt $engine:expr) => {
         $crate::adapter_suite! { @tests $clock $engine;
             a_flapping_link_is_accounted_for
             a_message_that_is_too_large_is_an_error_and_stays_here
             a_node_with_another_secret_is_not_heard
             a_stalled_engine_loses_the_oldest_and_counts_them
-            an_outage_does_not_reach_local_subscribers
             bytes_arrive_as_they_are
             messages_arrive_in_the_order_of_each_node
             nobody_hears_a_message_twice
-            nodes_hear_each_other_after_a_restart_of_the_engine
             nodes_hear_of_topics_with_subscribers_alone
             one_packet_crosses_whatever_the_number_of_subscribers
             what_is_direct_reaches_one_node
