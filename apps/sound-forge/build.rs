@@ -21,6 +21,8 @@ fn main() {
 }
 
 fn fetch() -> Result<(), String> {
+    // A new file of them is built in.
+    println!("cargo::rerun-if-changed=migrations");
     for file in FILES {
         println!("cargo::rerun-if-changed=assets/{file}");
     }

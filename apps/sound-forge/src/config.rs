@@ -86,8 +86,7 @@ pub struct ServeOptions {
     #[arg(long, env = "SOUND_FORGE_PUBSUB", value_name = "URL")]
     pub pubsub: Option<String>,
 
-    /// What this node is called among the others; each has a name of its own [default: the machine's name
-    /// and the port listened on]
+    /// What this node is called among the others; each has a name of its own [default: a random one]
     #[arg(long, env = "SOUND_FORGE_NODE", value_name = "NAME")]
     pub node: Option<String>,
 

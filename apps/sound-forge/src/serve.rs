@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bennu::axum::Server;
+use bennu::cluster::{self, ClusterOptions, LinkStatus};
 use bennu::{DrainOptions, Endpoint, PubSub};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -16,15 +17,17 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::{Accounts, Credential};
 use crate::channels;
 use crate::clock::{Clock, DatabaseClock, Moment, SystemClock};
-use crate::config::{Place, Secret, ServeConfig};
+use crate::config::{Place, PubSubUrl, Secret, ServeConfig};
 use crate::data_dir::{DataDir, Lock, Share};
 use crate::library::Library;
 use crate::pipeline::{Pipeline, Stages};
 use crate::providers::Providers;
 use crate::providers::http::{AddressPolicy, Anything, Fetcher, PublicOnly, SystemLookup};
-use crate::queue::{Notices, Queue, Rules, Runner};
-use crate::signing::Signer;
-use crate::store::{Store, StoreError, file_of_url};
+use crate::queue::{Ends, Notices, Queue, Rules, Runner};
+use crate::rest::Health;
+use crate::secret;
+use crate::signing::{Signer, cluster_secret};
+use crate::store::{Engine, Store, StoreError, file_of_url};
 use crate::web::{self, Metrics, Recorder, Studio};
 
 /// How often revocations by other processes are looked for.
@@ -90,10 +93,12 @@ pub async fn run(place: &Place, config: ServeConfig) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let revocations =
         tokio::spawn(watch_revocations(parts.accounts.clone(), parts.endpoint.clone(), stop.clone()));
+    let ends = tokio::spawn(watch_ends(parts.queue.clone()));
     announce(&parts.accounts, listener.local_addr()?, clock.now()).await?;
     let upkeep = tokio::spawn(recorder.upkeep());
     let served = parts.serve(listener, signal, drain_options(config.drain_window)).await;
     upkeep.abort();
+    ends.abort();
 
     if let Some(runner) = runner {
         runner.stop().await;
@@ -128,18 +133,20 @@ impl Parts {
             Some(Secret(secret)) => secret.clone().into_bytes(),
             None => data.signing_secret()?,
         };
-        let pubsub = PubSub::local();
+        let pubsub = pubsub(config, &secret)?;
+        tell_of_nodes(store.engine(), &pubsub);
         let rules = Rules { retry_delay: config.retry_delay, lease: config.lease, ..Rules::default() };
         let queue = Queue::new(store.clone(), clock.clone(), Notices::new(pubsub.clone()), rules);
         let providers = Arc::new(providers(config)?);
         let pipeline = Arc::new(Pipeline::new(store.clone(), data.clone(), providers.clone()));
         recover(&queue, &pipeline).await?;
 
+        let health = Health::new(store.clone(), pubsub.clone());
         let accounts = Accounts::new(store, Signer::new(&secret), clock);
         let endpoint = channels::endpoint(pubsub, accounts.clone(), queue.clone(), &config.origins)?;
         let library = Library::new(queue.clone(), data, providers, pipeline.clone());
         let metrics = Metrics { recorder, endpoint: endpoint.clone() };
-        let studio = Studio { accounts: accounts.clone(), library, metrics };
+        let studio = Studio { accounts: accounts.clone(), library, metrics, health };
         Ok(Self { queue, stages: Stages(pipeline), accounts, endpoint, studio })
     }
 
@@ -155,6 +162,36 @@ impl Parts {
             .layer(bennu::axum::sockets(&self.endpoint));
         let server = Server::new(listener, app).shutdown(signal).drain(&self.endpoint, drain);
         server.run().await.context("the server failed")
+    }
+}
+
+/// What nodes hear of each other by. The engine need not be there yet.
+fn pubsub(config: &ServeConfig, secret: &[u8]) -> anyhow::Result<PubSub> {
+    let Some(PubSubUrl(url)) = &config.pubsub else { return Ok(PubSub::local()) };
+    let secret = cluster_secret(secret);
+    // Studios that share an engine have different secrets, and so different names.
+    let studio = secret::hash(&secret);
+    let mut options = ClusterOptions::new(secret).namespace(format!("sound-forge-{}", &studio[..16]));
+    if let Some(node) = &config.node {
+        options = options.node(node);
+    }
+    cluster::pubsub(url, options).context("--pubsub")
+}
+
+fn tell_of_nodes(database: Engine, pubsub: &PubSub) {
+    let node = pubsub.node().as_str();
+    match (database.is_shared(), pubsub.link()) {
+        (true, LinkStatus::Local) => {
+            tracing::info!(
+                "on {}, without --pubsub: other nodes hear of this one's work late",
+                database.name()
+            );
+        }
+        (true, _) => tracing::info!(node, "a node on {}", database.name()),
+        (false, LinkStatus::Local) => {}
+        (false, _) => tracing::warn!(
+            "--pubsub is of no use to one node: several need --database postgres://…, which they share"
+        ),
     }
 }
 
@@ -212,7 +249,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     (std::net::Ipv4Addr::LOCALHOST, address.port()).into()
 }
 
-/// Drops the sockets of keys that another process revoked.
+/// Tells this node's listeners of ends that other nodes wrote and that were not heard of.
+async fn watch_ends(queue: Queue) {
+    if queue.store().engine().is_shared() {
+        Ends::new(queue).run().await;
+    }
+}
+
+/// Drops the sockets of keys that another process revoked. Whichever node sees it first tells the others.
 async fn watch_revocations(accounts: Accounts, endpoint: Endpoint, stop: CancellationToken) {
     // Without a first look the keys revoked long ago are dropped once more, which is harmless.
     let mut seen = revoked(&accounts).await.unwrap_or_default();
@@ -230,6 +274,8 @@ async fn watch_revocations(accounts: Accounts, endpoint: Endpoint, stop: Cancell
                 drop_sockets(&endpoint, fresh.union(&again));
                 (seen, again) = (now, fresh);
             }
+            // The queue tells the log of an outage, once; nothing can be revoked meanwhile.
+            Err(error) if error.is_outage() => {}
             Err(error) => tracing::error!(%error, "revocations cannot be looked for"),
         }
     }

@@ -62,6 +62,13 @@ impl Signer {
     }
 }
 
+/// What the messages between the nodes of a studio are signed with. It tells nothing of the secret itself.
+pub fn cluster_secret(secret: &[u8]) -> String {
+    let mut mac = Signer::new(secret).mac;
+    mac.update(b"cluster");
+    hex(&mac.finalize().into_bytes())
+}
+
 /// Shows nothing of the secret.
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,5 +1,8 @@
 //! `jobs:{job_id}`: the progress of one job, live.
 
+use std::time::Duration;
+
+use bennu::cluster::Gap;
 use bennu::prelude::*;
 use serde::Serialize;
 use serde_json::json;
@@ -11,9 +14,10 @@ use super::Listener;
 
 /// One client following one job.
 ///
-/// The channel is subscribed to the job's topic before it reads the row, so nothing is lost
-/// between the two; what was published before the read is recognised by its revision, so nothing
-/// is told twice or out of order; and nothing is told after the end.
+/// The channel is subscribed to the job's topic, on whichever node the job runs, before it reads the
+/// row, so nothing is lost between the two; what was published before the read is recognised by its
+/// revision, so nothing is told twice or out of order; and nothing is told after the end. When
+/// messages between the nodes were lost, it reads the row again.
 #[derive(Debug)]
 pub struct JobChannel {
     job: JobId,
@@ -52,16 +56,10 @@ impl Channel for JobChannel {
     }
 
     async fn after_join(&mut self, cx: &mut Context<Listener>) -> Result<(), ChannelError> {
-        let Listener { user_id, queue } = cx.assigns();
-        match queue.job(*user_id, self.job).await? {
-            Some(job) => self.tell_row(&job, cx),
-            // Deleted since the join; it ended before that, and nothing more will come.
-            None => {
-                let error = "the track was deleted".to_owned();
-                let failed = JobFailed { job_id: self.job, job_type: self.job_type, error };
-                self.tell_end("job:failed", &failed, cx)
-            }
-        }
+        let arrives = cx.pubsub().settle(cx.topic().as_str());
+        // An engine that does not answer is told of by a gap, later.
+        let _ = tokio::time::timeout(SETTLE_WITHIN, arrives).await;
+        self.read_row(cx).await
     }
 
     async fn handle_in(&mut self, event: &str, _: Payload, _: &mut Context<Listener>) -> HandlerResult {
@@ -72,6 +70,9 @@ impl Channel for JobChannel {
     }
 
     async fn handle_info(&mut self, info: Info, cx: &mut Context<Listener>) -> HandlerResult {
+        if info.get::<Gap>().is_some() && self.told != Told::End {
+            self.read_row(cx).await?;
+        }
         if let Some(progress) = info.get::<JobProgress>() {
             self.tell_progress(progress, cx)?;
         }
@@ -85,7 +86,23 @@ impl Channel for JobChannel {
     }
 }
 
+/// How long a join waits for the engine between the nodes.
+const SETTLE_WITHIN: Duration = Duration::from_secs(2);
+
 impl JobChannel {
+    async fn read_row(&mut self, cx: &Context<Listener>) -> Result<(), ChannelError> {
+        let Listener { user_id, queue } = cx.assigns();
+        match queue.job(*user_id, self.job).await? {
+            Some(job) => self.tell_row(&job, cx),
+            // Deleted since the join; it ended before that, and nothing more will come.
+            None => {
+                let error = "the track was deleted".to_owned();
+                let failed = JobFailed { job_id: self.job, job_type: self.job_type, error };
+                self.tell_end("job:failed", &failed, cx)
+            }
+        }
+    }
+
     /// Tells where the job stands, with its end if that is where.
     fn tell_row(&mut self, job: &Job, cx: &Context<Listener>) -> Result<(), ChannelError> {
         self.tell_progress(&JobProgress::of(job), cx)?;

@@ -6,7 +6,11 @@
 //! renewed runs out and the job is rescued; the try counts, so a job that kills its worker stops
 //! at its cap. The end of a job, what it leaves and the job of the next stage are one transaction,
 //! and listeners hear of it after the commit.
+//!
+//! The workers of several nodes may share a queue. Each node has as many as the rules say; what
+//! they need to know of each other is in the rows.
 
+mod ends;
 mod enqueue;
 mod finish;
 mod job;
@@ -29,6 +33,7 @@ use crate::store::Store;
 
 use outage::Outage;
 
+pub use ends::Ends;
 pub use enqueue::{Enqueued, NewJob};
 pub use finish::{Failure, Finished, StageResult};
 pub use job::{Job, JobInput, JobResult, JobStatus, JobType, Lease};
@@ -93,7 +98,13 @@ impl Queue {
         &self.inner.outage
     }
 
+    /// Wakes the workers, here and on other nodes.
     fn ring(&self) {
+        self.ring_here();
+        self.notices().job_due();
+    }
+
+    fn ring_here(&self) {
         self.inner.due.notify_waiters();
     }
 }

@@ -1,6 +1,9 @@
-//! What workers tell the rest of the studio, over PubSub.
+//! What workers tell the rest of the studio, over PubSub, on every node.
+//!
+//! A message may be lost between nodes, and after an outage an end may be told twice: who needs
+//! every one reads the row when there was a gap, and knows by `revision` what is news.
 
-use bennu::PubSub;
+use bennu::{PubSub, Subscription};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{JobId, TrackId, UserId};
@@ -75,6 +78,13 @@ pub struct Notices {
     pubsub: PubSub,
 }
 
+/// A job may have become due. Published on `queue:due`, for the workers of other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct JobDue;
+
+/// Where workers of all nodes hear that there may be work.
+pub(super) const DUE_TOPIC: &str = "queue:due";
+
 /// The topic of all tracks. Internal: no client can join it.
 pub const TRACKS_TOPIC: &str = "tracks";
 
@@ -99,6 +109,31 @@ impl Notices {
         if let Some(failed) = JobFailed::of(job) {
             self.pubsub.broadcast(&topic, failed);
         }
+    }
+
+    /// Tells this node's own listeners where a job stands, if there are any.
+    pub(super) fn job_ended_here(&self, job: &Job) {
+        let topic = job_topic(job.id);
+        if self.pubsub.subscriber_count(&topic) == 0 {
+            return;
+        }
+        self.pubsub.local_broadcast(&topic, JobProgress::of(job));
+        if let Some(completed) = JobCompleted::of(job) {
+            self.pubsub.local_broadcast(&topic, completed);
+        }
+        if let Some(failed) = JobFailed::of(job) {
+            self.pubsub.local_broadcast(&topic, failed);
+        }
+    }
+
+    /// Tells the workers of all nodes that there may be work.
+    pub(super) fn job_due(&self) {
+        self.pubsub.broadcast(DUE_TOPIC, JobDue);
+    }
+
+    /// Hears what [`job_due`](Self::job_due) tells.
+    pub(super) fn due(&self) -> Subscription {
+        self.pubsub.subscribe(DUE_TOPIC)
     }
 
     /// Tells of a new track.

@@ -64,7 +64,8 @@ pub struct Runner {
     tasks: TaskTracker,
 }
 
-/// A worker looks for due jobs this often even when nothing rang: another process may have made one.
+/// A worker looks for due jobs this often even when nothing rang: another node may have made one
+/// without being heard.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a stop waits for stages to notice.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -92,6 +93,7 @@ impl Runner {
         }
         let supervisor = Supervisor::new(runner.queue.clone(), runner.work.clone(), runner.running.clone());
         runner.tasks.spawn(supervisor.run(runner.stop.clone()));
+        runner.tasks.spawn(listen(runner.queue.clone(), runner.stop.clone()));
         runner
     }
 
@@ -105,7 +107,10 @@ impl Runner {
         }
         for lease in self.running.leases() {
             if let Err(error) = self.queue.give_back(lease).await {
-                tracing::error!(job = %lease.job, %error, "a job could not be given back");
+                tracing::error!(job = %lease.job, %error, "a job could not be given back; its lease runs out");
+                if error.is_outage() {
+                    return;
+                }
             }
         }
     }
@@ -118,6 +123,15 @@ impl Runner {
             running: self.running.clone(),
             stop: self.stop.clone(),
         }
+    }
+}
+
+/// Wakes the workers when another node has a job for them.
+async fn listen(queue: Queue, stop: CancellationToken) {
+    let mut due = queue.notices().due();
+    while stop.run_until_cancelled(due.recv()).await.is_some() {
+        // Whatever came, or was lost: a look tells what is due.
+        queue.ring_here();
     }
 }
 

@@ -3,6 +3,7 @@
 mod body;
 mod exports;
 mod files;
+mod health;
 mod jobs;
 mod paging;
 mod present;
@@ -12,9 +13,10 @@ mod tracks;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
-use serde_json::{Value, json};
 
 use crate::web::Studio;
+
+pub use health::Health;
 
 /// Room for the multipart frame around an upload.
 const MULTIPART_OVERHEAD: u64 = 64 * 1024;
@@ -23,7 +25,7 @@ const MULTIPART_OVERHEAD: u64 = 64 * 1024;
 pub fn router(max_upload: u64) -> Router<Studio> {
     let upload_limit = usize::try_from(max_upload + MULTIPART_OVERHEAD).unwrap_or(usize::MAX);
     Router::new()
-        .route("/health", get(health))
+        .route("/health", get(health::show))
         .route(
             "/api/tracks",
             get(tracks::list).post(tracks::upload).layer(DefaultBodyLimit::max(upload_limit)),
@@ -42,8 +44,4 @@ pub fn router(max_upload: u64) -> Router<Studio> {
         .route("/export/stems/{track_id}", get(exports::stems))
         .route("/export/analysis/{track_id}", get(exports::analysis))
         .route("/files/{kind}/{folder}/{file}", get(files::serve))
-}
-
-async fn health() -> axum::Json<Value> {
-    axum::Json(json!({ "data": { "status": "ok", "version": env!("CARGO_PKG_VERSION") } }))
 }

@@ -52,7 +52,7 @@ pub enum StoreError {
     )]
     Url,
     /// A statement failed.
-    #[error("the database refused: {0}")]
+    #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
     /// The tables could not be brought up to date.
     #[error("the database could not be brought up to date")]

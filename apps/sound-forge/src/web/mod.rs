@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 
 use crate::accounts::Accounts;
 use crate::library::Library;
-use crate::rest;
+use crate::rest::{self, Health};
 
 pub use auth::Caller;
 pub use error::ApiError;
@@ -30,6 +30,8 @@ pub struct Studio {
     pub library: Library,
     /// What is counted.
     pub metrics: Metrics,
+    /// How it is.
+    pub health: Health,
 }
 
 /// The page, its parts, and the REST interface.

@@ -6,8 +6,11 @@
 mod access;
 mod audio_files;
 mod client;
+mod cluster;
 mod hostile;
 mod metrics;
+mod nodes;
+mod outages;
 mod page;
 mod pipeline;
 mod recovery;

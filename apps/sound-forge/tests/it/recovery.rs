@@ -88,10 +88,8 @@ async fn wait_for_work(client: &mut Client) {
 
 /// A server whose download tool is this shell script; it may use the folder `$HERE`.
 fn with_tool(folder: &Folder, script: &str) -> Server {
-    let tool = folder.path().join("tool.sh");
-    fs::write(&tool, script.replace("$HERE", &folder.path().display().to_string())).unwrap();
-    let command = format!("sh {} {{folder}} {{url}}", tool.display());
-    folder.serve(&["--download-command", &command, "--download-command-host", "tool.example"])
+    let options = folder.tool(script);
+    folder.serve(&options.each_ref().map(String::as_str))
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use serde_json::Value;
 /// What a data folder outlives: several runs of the server.
 pub(crate) struct Folder {
     root: tempfile::TempDir,
+    /// The database that several servers share; without it, each folder has one for itself.
+    database: Option<String>,
 }
 
 /// Ends with the test, even with one that failed.
@@ -33,7 +35,12 @@ pub(crate) struct Answer {
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self { root: tempfile::tempdir().unwrap() }
+        Self { root: tempfile::tempdir().unwrap(), database: None }
+    }
+
+    /// One whose database is elsewhere.
+    pub(crate) fn on(database: String) -> Self {
+        Self { database: Some(database), ..Self::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -55,7 +62,10 @@ impl Folder {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sound-forge"));
         command.args(arguments).arg("--data").arg(self.data()).stderr(Stdio::piped());
-        command.env_remove("DATABASE_URL");
+        match &self.database {
+            Some(database) => command.env("DATABASE_URL", database),
+            None => command.env_remove("DATABASE_URL"),
+        };
         command
     }
 
@@ -79,6 +89,19 @@ impl Folder {
         let url = lines.next().unwrap().strip_prefix("listening on ").unwrap().to_owned();
         let login_link = lines.next().unwrap().rsplit_once(' ').unwrap().1.to_owned();
         Server { process, url, login_link, key, http: http_client() }
+    }
+
+    /// Options of a server whose download tool is this shell script; it may use the folder `$HERE`.
+    pub(crate) fn tool(&self, script: &str) -> [String; 4] {
+        let tool = self.path().join("tool.sh");
+        std::fs::write(&tool, script.replace("$HERE", &self.path().display().to_string())).unwrap();
+        let command = format!("sh {} {{folder}} {{url}}", tool.display());
+        [
+            "--download-command".to_owned(),
+            command,
+            "--download-command-host".to_owned(),
+            "tool.example".to_owned(),
+        ]
     }
 
     /// The names of everything in a folder below the data folder.
@@ -153,10 +176,23 @@ impl Server {
         self.process.0.wait().unwrap();
     }
 
+    /// Lets the process do nothing, not even notice it, until it goes on.
+    pub(crate) fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.process.0), signal).unwrap();
+    }
+
     /// Asks the process to stop, and returns its exit code.
     pub(crate) fn terminate(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.process.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         self.process.0.wait().unwrap().code()
     }
 }
