@@ -1,7 +1,9 @@
 //! NATS.
 
-use std::fs;
+use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::Path;
+use std::{fs, io};
 
 use crate::port::Port;
 use crate::process::{Process, Program};
@@ -40,11 +42,26 @@ impl NatsServer {
         Process::start(program, port, folder).await.map(NatsServer)
     }
 
+    /// Restarts it with another configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_with`](Self::start_with).
+    pub async fn restart_with(&self, configuration: &str) -> anyhow::Result<()> {
+        write(self.folder(), self.address(), configuration)?;
+        self.restart().await
+    }
+
     /// `nats://127.0.0.1:port`, without credentials.
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://{}", self.address())
     }
+}
+
+fn write(folder: &Path, address: SocketAddr, configuration: &str) -> io::Result<()> {
+    let configuration = configuration.replace("{port}", &address.port().to_string());
+    fs::write(folder.join("nats.conf"), format!("listen: \"{address}\"\n{configuration}\n"))
 }
 
 impl Deref for NatsServer {

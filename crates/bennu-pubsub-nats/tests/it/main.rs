@@ -3,4 +3,10 @@
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod faults;
+mod identity;
+mod logs;
+mod nodes;
+mod servers;
 mod suite;
+mod tls;
