@@ -158,4 +158,23 @@ mod tests {
         let error = nats.connect(&nats.servers[0], "inbox").await.err();
         assert_eq!(error.as_deref(), Some("timed out"));
     }
+
+    #[tokio::test]
+    async fn the_server_sends_nobody_what_he_published_himself() {
+        use futures_util::StreamExt as _;
+
+        let server = NatsServer::start().await.unwrap();
+        let nats = Nats::from_url(&server.url()).unwrap();
+        let (one, two) = (
+            nats.connect(&nats.servers[0], "one").await.unwrap(),
+            nats.connect(&nats.servers[0], "two").await.unwrap(),
+        );
+        let mut heard = one.client.subscribe("subject").await.unwrap();
+        for (connection, payload) in [(&one, "own"), (&two, "other")] {
+            connection.client.publish("subject", payload.into()).await.unwrap();
+            // The answer, that nobody has this subject, comes behind.
+            connection.client.request("nobody", "".into()).await.unwrap_err();
+        }
+        assert_eq!(heard.next().await.unwrap().payload, "other");
+    }
 }

@@ -8,5 +8,6 @@ mod identity;
 mod logs;
 mod nodes;
 mod servers;
+mod strangers;
 mod suite;
 mod tls;
