@@ -103,7 +103,7 @@ pub trait Engine: Sync {
     fn inject(&self, subject: &str, bytes: &[u8]) -> impl Future<Output = ()> + Send;
 }
 
-/// Makes a test of each property of the [`adapter_suite`](crate::adapter_suite), with a new [`Engine`] from the future for each.
+/// Makes a test of each property of the [`adapter_suite`](mod@crate::adapter_suite), with a new [`Engine`] from the future for each.
 ///
 /// `paused` in front of it stops the clock, for engines in the test's process. `local` in front of it leaves out what needs other nodes, and
 /// `peers` what needs an engine in between, whose absence a node could notice.
