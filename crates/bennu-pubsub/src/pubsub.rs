@@ -76,7 +76,12 @@ impl PubSub {
             interest,
             codecs.clone(),
         );
-        runtime.spawn(Box::new(adapter).run(Link(cluster.clone())));
+        let link = Link(cluster.clone());
+        runtime.spawn(async move {
+            // Also when it panics, or the runtime ends.
+            let _ended = Ended(link.clone());
+            Box::new(adapter).run(link).await;
+        });
         runtime.spawn(cluster.clone().beacons());
         Ok(PubSub(Arc::new(Inner { registry, codecs, node, cluster: Some(cluster) })))
     }
@@ -138,7 +143,8 @@ impl PubSub {
     }
 
     /// Waits until what other nodes broadcast to `topic`, to which somebody here is subscribed, arrives: the engine has the subscription.
-    /// Returns at once without a cluster, and when the engine is away, since nothing arrives then.
+    /// Returns at once without a cluster, when nobody here is subscribed, and when the engine is away, since nothing arrives then; what is broadcast
+    /// elsewhere until it is back is not told as a gap to those who subscribed meanwhile.
     pub async fn settle(&self, topic: impl AsRef<str>) {
         if let Some(cluster) = &self.0.cluster {
             cluster.settle(topic.as_ref()).await;
@@ -195,7 +201,7 @@ impl PubSub {
     }
 
     /// Delivers `message` to those who are subscribed to `topic` on one node, which may be this one. Nothing happens if there is
-    /// no such node.
+    /// no such node. One that is lost on the way is no [`Gap`](crate::Gap): whoever waits for an answer waits for a bounded time.
     ///
     /// # Errors
     ///
@@ -273,6 +279,15 @@ impl PubSub {
         let delivery = Delivery::local(name.topic.clone(), message, crossing);
         self.0.registry.dispatch(&name, from, &delivery);
         delivery
+    }
+}
+
+/// Without its adapter a link is down.
+struct Ended(Link);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.down("the adapter has ended");
     }
 }
 

@@ -122,10 +122,13 @@ impl Registry {
         let hash = self.hash(topic);
         let mut topics = self.shard(hash).write();
         let before = topics.len();
-        topics.remove(&self.hasher, hash, topic, id);
+        let removed = topics.remove(&self.hasher, hash, topic, id);
         if let Some(interest) = self.interest.as_ref().filter(|_| topics.len() < before) {
             interest.vanished(topic);
         }
+        drop(topics);
+        // What is removed may do something when it is dropped.
+        drop(removed);
     }
 
     pub(crate) fn dispatch(&self, name: &Name, from: Option<SubscriberId>, delivery: &Delivery) {

@@ -250,7 +250,13 @@ impl HubAdapter {
             let due = on_the_way.front().map(|(due, ..)| *due);
             tokio::select! {
                 () = link.closed() => {
-                    hub.publish(link.node().as_str(), link.take(BATCH));
+                    loop {
+                        let packets = link.take(BATCH);
+                        if packets.is_empty() {
+                            break;
+                        }
+                        hub.publish(link.node().as_str(), packets);
+                    }
                     hub.0.state.lock().members.remove(&connection.id);
                     return true;
                 }

@@ -1,7 +1,7 @@
 //! What each node tells all others from time to time.
 //!
-//! The body of its frame: flags (1: bit 0 complete, bit 1 leaving), the length of the name (2), the name, and for each
-//! bucket its number (2) and how many frames it was sent (8).
+//! The body of its frame: flags (1: bit 0 complete, bit 1 leaving), the length of the name (2), the name, how many buckets it asks
+//! about (2), these (2 each), and for each bucket that it tells of its number (2) and how many frames it was sent (8).
 
 use super::node::NodeName;
 
@@ -9,6 +9,8 @@ use super::node::NodeName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Beacon {
     pub(crate) name: NodeName,
+    /// Buckets that the node listens to from now on: how far the others are there is where it begins to count.
+    pub(crate) asks: Vec<u16>,
     /// The number of the last frame of each bucket.
     pub(crate) reached: Vec<(u16, u64)>,
     /// Buckets that are not listed were sent nothing so far.
@@ -23,6 +25,9 @@ impl Beacon {
         // A name has 128 bytes at most.
         out.extend_from_slice(&(self.name.as_str().len() as u16).to_be_bytes());
         out.extend_from_slice(self.name.as_str().as_bytes());
+        // There are no more than 16,384 buckets.
+        out.extend_from_slice(&(self.asks.len() as u16).to_be_bytes());
+        self.asks.iter().for_each(|bucket| out.extend_from_slice(&bucket.to_be_bytes()));
         for (bucket, number) in &self.reached {
             out.extend_from_slice(&bucket.to_be_bytes());
             out.extend_from_slice(&number.to_be_bytes());
@@ -33,6 +38,9 @@ impl Beacon {
         let (flags, rest) = body.split_first()?;
         let (length, rest) = rest.split_first_chunk::<2>()?;
         let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let (asks, rest) = rest.split_first_chunk::<2>()?;
+        let (asks, rest) = rest.split_at_checked(2 * usize::from(u16::from_be_bytes(*asks)))?;
+        let asks = asks.chunks_exact(2).map(|bucket| u16::from_be_bytes([bucket[0], bucket[1]]));
         let entries = rest.chunks_exact(10);
         if !entries.remainder().is_empty() {
             return None;
@@ -44,6 +52,7 @@ impl Beacon {
         });
         Some(Beacon {
             name: NodeName::new(std::str::from_utf8(name).ok()?)?,
+            asks: asks.collect(),
             reached: reached.collect(),
             complete: flags & 1 != 0,
             leaving: flags & 2 != 0,
@@ -58,12 +67,12 @@ mod tests {
     #[test]
     fn a_beacon_is_read_as_it_was_written_and_never_in_part() {
         let name = NodeName::new("web-1").unwrap();
-        let beacon =
-            Beacon { name, reached: vec![(0, 1), (1_023, u64::MAX)], complete: true, leaving: false };
+        let reached = vec![(0, 1), (1_023, u64::MAX)];
+        let beacon = Beacon { name, asks: vec![3, 700], reached, complete: true, leaving: false };
         let mut body = Vec::new();
         beacon.encode(&mut body);
         assert_eq!(Beacon::decode(&body), Some(beacon));
-        let whole = [8, 18, 28];
+        let whole = [14, 24, 34];
         for length in (0..body.len()).filter(|length| !whole.contains(length)) {
             assert_eq!(Beacon::decode(&body[..length]), None, "{length}");
         }

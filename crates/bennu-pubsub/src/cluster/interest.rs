@@ -74,8 +74,10 @@ impl Interest {
     /// A topic got its first subscriber.
     pub(crate) fn appeared(&self, topic: &str) {
         let Some((number, bucket)) = self.bucket(self.subject(topic)) else { return };
+        // The count is changed under the lock, so that nobody finds a bucket settled that is being let go.
+        let mut dirty = self.dirty.lock();
         if bucket.topics.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.dirty.lock().appeared.insert(number);
+            dirty.appeared.insert(number);
             self.changed.notify_one();
         }
     }
@@ -86,6 +88,8 @@ impl Interest {
         if bucket.topics.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.dirty.lock().emptied.insert(number, deadline(self.linger));
             self.changed.notify_one();
+            // Nobody is left for whom to wait.
+            self.settled.notify_waiters();
         }
     }
 
@@ -182,7 +186,8 @@ impl Interest {
             tokio::pin!(settled);
             // From here on no notice is missed.
             settled.as_mut().enable();
-            if self.is_settled(topic) || !is_up() {
+            let nobody = |(_, bucket): (u16, &Bucket)| bucket.topics.load(Ordering::SeqCst) == 0;
+            if self.is_settled(topic) || !is_up() || self.bucket(self.subject(topic)).is_some_and(nobody) {
                 return;
             }
             settled.await;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Cluster;
 use super::interest::Change;
+use super::metrics::Sums;
 use super::node::NodeName;
 use super::outbox::Packet;
 use super::subject::Subject;
@@ -23,7 +24,8 @@ pub trait Adapter: Send + 'static {
     /// What the engine is called in `/health` and logs, such as `nats`.
     fn engine(&self) -> &'static str;
 
-    /// Connects, and again whenever the connection is lost, until [`Link::closed`]; then sends what is left and returns.
+    /// Connects, and again whenever the connection is lost, until [`Link::closed`]; then sends what is left, as long as
+    /// [`Link::take`] gives something, and returns.
     ///
     /// Packets of one subject must reach the engine in the order in which [`Link::outgoing`] gave them, and those of one
     /// node and subject must be handed to [`Link::received`] in the order in which the engine gave them.
@@ -122,11 +124,11 @@ impl Link {
     pub fn subscribed(&self, subjects: &[Subject]) {
         let fresh = self.0.interest.established(subjects);
         if !fresh.is_empty() {
-            tracing::trace!(buckets = fresh.len(), "subscribed");
+            self.0.ask(&fresh);
         }
     }
 
-    /// Waits for the next packets to publish, at most so many, in order. Safe to drop while waiting.
+    /// Waits for the next packets to publish, at most so many, in order. Safe to drop while waiting. To be called only while the engine is connected.
     ///
     /// Coming back for more says that those before were handed to the engine.
     pub async fn outgoing(&self, max_packets: usize) -> Vec<Packet> {
@@ -140,7 +142,6 @@ impl Link {
             if !packets.is_empty() {
                 return packets;
             }
-            self.0.flushed.notify_waiters();
             waiting.await;
         }
     }
@@ -150,26 +151,29 @@ impl Link {
     pub fn take(&self, max_packets: usize) -> Vec<Packet> {
         let cluster = &self.0;
         let max = cluster.max_packet.load(Ordering::Relaxed);
-        let name = |subject: Subject| subject.name(&cluster.namespace, '.');
         let mut outbox = cluster.outbox.lock();
-        let (packets, too_large) = outbox.take(max_packets, max, &cluster.key, name);
-        cluster.in_flight.store(!packets.is_empty(), Ordering::SeqCst);
+        let (packets, too_large) = outbox.take(max_packets, max);
         cluster.meters.queue_bytes.set(outbox.bytes() as f64);
         drop(outbox);
+        cluster.flushed.notify_waiters();
         cluster.meters.too_large.increment(too_large);
-        for packet in &packets {
-            cluster.meters.sent_packets.increment(1);
-            cluster.meters.sent_bytes.increment(packet.bytes.len() as u64);
-            cluster.meters.sent_messages.increment(packet.messages());
-        }
+        let name = |subject: Subject| subject.name(&cluster.namespace, '.');
+        let packets: Vec<Packet> =
+            packets.into_iter().map(|packet| packet.seal(&cluster.key, name)).collect();
+        cluster.meters.published(std::mem::replace(&mut cluster.taken.lock(), Sums::of(&packets)));
         packets
     }
 
     /// Packets that were taken and not published go back in front, in this order.
     pub fn put_back(&self, packets: Vec<Packet>) {
-        let dropped = self.0.outbox.lock().put_back(packets);
-        self.0.note_dropped(dropped);
-        self.0.waiting.notify_one();
+        let cluster = &self.0;
+        cluster.taken.lock().subtract(Sums::of(&packets));
+        let mut outbox = cluster.outbox.lock();
+        let dropped = outbox.put_back(packets);
+        cluster.meters.queue_bytes.set(outbox.bytes() as f64);
+        drop(outbox);
+        cluster.note_dropped(dropped);
+        cluster.waiting.notify_one();
     }
 
     /// Hands over a packet from the engine. One of this very node is recognised and dropped.
@@ -177,7 +181,7 @@ impl Link {
         self.0.receive(*subject, bytes);
     }
 
-    /// The engine is connected and has the subscriptions of [`wanted`](Self::wanted). `max_packet` is how many bytes a packet may have.
+    /// The engine is connected and has the subscriptions of [`wanted`](Self::wanted), for which [`subscribed`](Self::subscribed) was called. `max_packet` is how many bytes a packet may have.
     pub fn up(&self, max_packet: usize) {
         let cluster = &self.0;
         cluster.max_packet.store(max_packet, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
+use super::outbox::Packet;
 use super::packet::Refused;
 
 /// The metrics of a cluster, by name: what they count.
@@ -43,7 +44,37 @@ pub(crate) struct Meters {
     pub(crate) queue_bytes: Gauge,
 }
 
+/// What packets come to.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Sums {
+    messages: u64,
+    packets: u64,
+    bytes: u64,
+}
+
+impl Sums {
+    pub(crate) fn of(packets: &[Packet]) -> Self {
+        Sums {
+            messages: packets.iter().map(Packet::messages).sum(),
+            packets: packets.len() as u64,
+            bytes: packets.iter().map(|packet| packet.bytes.len() as u64).sum(),
+        }
+    }
+
+    pub(crate) fn subtract(&mut self, other: Sums) {
+        self.messages = self.messages.saturating_sub(other.messages);
+        self.packets = self.packets.saturating_sub(other.packets);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
+}
+
 impl Meters {
+    pub(crate) fn published(&self, sums: Sums) {
+        self.sent_messages.increment(sums.messages);
+        self.sent_packets.increment(sums.packets);
+        self.sent_bytes.increment(sums.bytes);
+    }
+
     pub(crate) fn new() -> Self {
         let dropped =
             |reason: &'static str| counter!("bennu_pubsub_dropped_messages_total", "reason" => reason);

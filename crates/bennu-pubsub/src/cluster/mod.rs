@@ -1,9 +1,9 @@
 //! A PubSub that crosses nodes. DESIGN.md, "How do nodes talk to each other?".
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use crate::pubsub::PubSubMessage;
 use crate::registry::Registry;
 use beacon::Beacon;
 use gaps::Gaps;
-use metrics::Meters;
+use metrics::{Meters, Sums};
 use node::Incarnation;
 use outbox::Outbox;
 use packet::{Frame, Key, Kind, Received};
@@ -65,12 +65,23 @@ const BEACON: Duration = Duration::from_secs(1);
 const IDLE_BEACON: Duration = Duration::from_secs(5);
 /// How often it tells all of it.
 const COMPLETE_BEACON: Duration = Duration::from_secs(10);
+/// The pause after the others were asked about new buckets: those that come meanwhile are asked about together.
+const ASK_PAUSE: Duration = Duration::from_millis(100);
 /// How long what was announced may be on its way.
 const GRACE: Duration = Duration::from_secs(3);
 /// After how long a silent node is not listed.
 const SILENCE: Duration = Duration::from_secs(16);
 /// What an engine is taken to carry while it has not said.
 const USUAL_MAX_PACKET: usize = 1 << 20;
+
+/// What a beacon says, its sender's name apart.
+#[derive(Default)]
+struct Told {
+    asks: Vec<u16>,
+    reached: Vec<(u16, u64)>,
+    complete: bool,
+    leaving: bool,
+}
 
 /// Takes messages of other nodes in place of the subscribers.
 pub(crate) type Hook = Arc<dyn Fn(Delivery) + Send + Sync>;
@@ -88,10 +99,10 @@ pub(crate) struct Cluster {
     outbox: Mutex<Outbox>,
     /// Something is in the outbox, or the end has come.
     waiting: Notify,
-    /// Packets were taken, and the adapter has not come back for more.
-    in_flight: AtomicBool,
-    /// The outbox is empty and nothing is in flight.
+    /// The adapter came back for more.
     flushed: Notify,
+    /// What the adapter took last.
+    taken: Mutex<Sums>,
     max_packet: AtomicUsize,
     /// Nothing goes out before; none until the first connect.
     hold_until: Mutex<Option<Instant>>,
@@ -99,10 +110,15 @@ pub(crate) struct Cluster {
     peers: Mutex<Peers>,
     hooks: RwLock<HashMap<String, Hook>>,
     gaps: Mutex<Gaps>,
+    /// When beacons were looked after last.
+    looked: Mutex<Instant>,
     meters: Meters,
     refused: AtomicU64,
     /// A complete beacon is due at once.
     beacon_due: Notify,
+    /// Buckets to ask the others about, and that there are any.
+    asks: Mutex<BTreeSet<u16>>,
+    ask_due: Notify,
     closed: watch::Sender<bool>,
 }
 
@@ -128,17 +144,20 @@ impl Cluster {
             codecs,
             outbox: Mutex::new(Outbox::new(me, options.queue)),
             waiting: Notify::new(),
-            in_flight: AtomicBool::new(false),
             flushed: Notify::new(),
+            taken: Mutex::default(),
             max_packet: AtomicUsize::new(USUAL_MAX_PACKET),
             hold_until: Mutex::default(),
             status: watch::Sender::new(LinkStatus::Down { engine, since: Instant::now(), reason }),
             peers: Mutex::new(Peers::new(GRACE, SILENCE)),
             hooks: RwLock::default(),
             gaps: Mutex::default(),
+            looked: Mutex::new(Instant::now()),
             meters: Meters::new(),
             refused: AtomicU64::new(0),
             beacon_due: Notify::new(),
+            asks: Mutex::default(),
+            ask_due: Notify::new(),
             closed: watch::Sender::new(false),
         })
     }
@@ -152,7 +171,9 @@ impl Cluster {
     }
 
     pub(crate) fn nodes(&self) -> Vec<Node> {
-        let mut nodes = self.peers.lock().nodes(Instant::now());
+        // A process that stood still has heard nobody, which says nothing of the others.
+        let now = Instant::now().min(*self.looked.lock() + 2 * BEACON);
+        let mut nodes = self.peers.lock().nodes(now);
         nodes.retain(|node| node.name != self.name);
         nodes
     }
@@ -212,12 +233,12 @@ impl Cluster {
     /// Waits until all that was broadcast so far has been handed to the engine, or the link is down.
     pub(crate) async fn flush(&self) {
         let mut statuses = self.status.subscribe();
+        let until = self.outbox.lock().pushed();
         loop {
             let flushed = self.flushed.notified();
             tokio::pin!(flushed);
             flushed.as_mut().enable();
-            let is_done = self.outbox.lock().is_empty() && !self.in_flight.load(Ordering::SeqCst);
-            if is_done || !statuses.borrow_and_update().is_up() {
+            if self.outbox.lock().done() >= until || !statuses.borrow_and_update().is_up() {
                 return;
             }
             tokio::select! {
@@ -252,6 +273,7 @@ impl Cluster {
             self.peers.lock().packet(sender, subject, received.first, received.frames, Instant::now());
         if verdict.missed > 0 {
             self.missed(sender, subject, verdict.missed);
+            self.tell_gaps(Instant::now());
         }
         for frame in received.skip(verdict.repeated) {
             match frame {
@@ -264,8 +286,11 @@ impl Cluster {
     fn take(&self, sender: Incarnation, frame: Frame) {
         match frame.kind {
             Kind::Message => {
-                if self.deliver(frame).is_none() {
-                    self.refuse(packet::Refused::Malformed);
+                // A bug in a subscriber or a hook must not end the link.
+                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.deliver(frame))) {
+                    Ok(Some(())) => {}
+                    Ok(None) => self.refuse(packet::Refused::Malformed),
+                    Err(_) => tracing::error!("what takes messages of other nodes has panicked"),
                 }
             }
             Kind::Beacon => match Beacon::decode(&frame.body) {
@@ -300,6 +325,12 @@ impl Cluster {
         if introduction.is_double || (beacon.name == self.name && introduction.is_new && !beacon.leaving) {
             tracing::warn!(name = %beacon.name, "two nodes of the cluster have one name; each needs its own");
         }
+        if !beacon.asks.is_empty() {
+            let outbox = self.outbox.lock();
+            let reached = beacon.asks.iter().map(|bucket| (*bucket, outbox.sent_to(*bucket))).collect();
+            drop(outbox);
+            self.tell(Subject::of_node(beacon.name.as_str()), Told { reached, ..Told::default() });
+        }
         if introduction.is_new {
             tracing::info!(node = %beacon.name, "another node of the cluster is there");
             self.beacon_due.notify_one();
@@ -313,17 +344,27 @@ impl Cluster {
         }
         self.meters.missed.increment(missed);
         if let Subject::Bucket(_) = subject {
-            let due = self.gaps.lock().due(sender, subject, missed, Instant::now());
-            due.into_iter().for_each(|missed| self.tell_gap(sender, subject, missed));
+            self.gaps.lock().add(sender, subject, missed);
         }
     }
 
-    fn tell_gap(&self, sender: Incarnation, subject: Subject, missed: u64) {
-        let gap = Gap { node: self.peers.lock().name(sender), missed };
-        tracing::warn!(node = ?gap.node, missed, "messages of another node did not arrive");
-        for topic in self.registry.topics(|topic| self.interest.subject(topic) == subject) {
+    /// Tells all gaps that are due, with one look at the topics.
+    fn tell_gaps(&self, now: Instant) {
+        let due = self.gaps.lock().take_due(now);
+        let mut gaps: HashMap<Subject, Vec<Gap>> = HashMap::new();
+        for ((sender, subject), missed) in due {
+            let gap = Gap { node: self.peers.lock().name(sender), missed };
+            tracing::warn!(node = ?gap.node, missed, "messages of another node did not arrive");
+            gaps.entry(subject).or_default().push(gap);
+        }
+        if gaps.is_empty() {
+            return;
+        }
+        for topic in self.registry.topics(|topic| gaps.contains_key(&self.interest.subject(topic))) {
             let name = self.registry.name(&topic);
-            self.registry.dispatch(&name, None, &Delivery::local(topic, gap.clone(), Ok(())));
+            for gap in gaps.get(&self.interest.subject(&topic)).into_iter().flatten() {
+                self.registry.dispatch(&name, None, &Delivery::local(topic.clone(), gap.clone(), Ok(())));
+            }
         }
     }
 
@@ -339,22 +380,33 @@ impl Cluster {
         }
     }
 
+    /// These buckets are subscribed to from now on: the others are asked how far they are.
+    fn ask(&self, buckets: &[u16]) {
+        self.asks.lock().extend(buckets);
+        self.ask_due.notify_one();
+    }
+
     /// Tells the others from time to time how far this node is, and finds what they announced in vain.
     pub(crate) async fn beacons(self: Arc<Self>) {
         let mut told: HashMap<u16, u64> = HashMap::new();
         let mut ticks = tokio::time::interval(BEACON);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut last, mut last_complete, mut looked) = (None, None, Instant::now());
+        let (mut last, mut last_complete) = (None, None);
         let mut closed = self.closed.subscribe();
         loop {
             let asked = tokio::select! {
-                _ = closed.wait_for(|closed| *closed) => break,
+                () = async { drop(closed.wait_for(|closed| *closed).await) } => break,
                 _ = ticks.tick() => false,
                 () = self.beacon_due.notified() => true,
+                () = self.ask_due.notified() => {
+                    self.tell_asks();
+                    tokio::time::sleep(ASK_PAUSE).await;
+                    continue;
+                }
             };
             let now = Instant::now();
-            self.report_overdue(now, now.duration_since(looked) > 2 * BEACON);
-            looked = now;
+            let looked = std::mem::replace(&mut *self.looked.lock(), now);
+            self.report_overdue(looked, now);
             if !self.status.borrow().is_up() {
                 continue;
             }
@@ -365,36 +417,42 @@ impl Cluster {
                 reached.iter().copied().filter(|(bucket, number)| told.get(bucket) != Some(number)).collect();
             if complete || !changed.is_empty() || is_due(last, IDLE_BEACON) {
                 told.extend(changed.iter().copied());
-                self.tell(if complete { reached } else { changed }, complete, false);
+                let reached = if complete { reached } else { changed };
+                self.tell(Subject::Everyone, Told { reached, complete, ..Told::default() });
                 last = Some(now);
                 last_complete = if complete { Some(now) } else { last_complete };
             }
         }
     }
 
-    fn report_overdue(&self, now: Instant, is_late: bool) {
-        if is_late {
+    fn tell_asks(&self) {
+        let asks: Vec<u16> = std::mem::take(&mut *self.asks.lock()).into_iter().collect();
+        if !asks.is_empty() && self.status.borrow().is_up() {
+            self.tell(Subject::Everyone, Told { asks, ..Told::default() });
+        }
+    }
+
+    fn report_overdue(&self, looked: Instant, now: Instant) {
+        if now.duration_since(looked) > 2 * BEACON {
             // This process stood still. What it could not hear meanwhile may wait in its socket.
-            return self.peers.lock().postpone(now);
+            return self.peers.lock().postpone(looked, now);
         }
         let losses = self.peers.lock().overdue(now);
         for loss in losses {
             self.missed(loss.sender, loss.subject, loss.missed);
         }
-        let untold = self.gaps.lock().take_untold(now);
-        for ((sender, subject), missed) in untold {
-            self.tell_gap(sender, subject, missed);
-        }
+        self.tell_gaps(now);
     }
 
-    fn tell(&self, reached: Vec<(u16, u64)>, complete: bool, leaving: bool) {
-        let beacon = Beacon { name: self.name.clone(), reached, complete, leaving };
+    fn tell(&self, subject: Subject, told: Told) {
+        let Told { asks, reached, complete, leaving } = told;
+        let beacon = Beacon { name: self.name.clone(), asks, reached, complete, leaving };
         let frame = packet::encode_frame(Kind::Beacon, "", "", |out| {
             beacon.encode(out);
             Ok(())
         });
         if let Ok(frame) = frame {
-            self.enqueue(Subject::Everyone, frame);
+            self.enqueue(subject, frame);
         }
     }
 
@@ -407,7 +465,7 @@ impl Cluster {
     /// The PubSub is gone: the adapter sends what is left, and ends.
     pub(crate) fn close(&self) {
         let reached = self.outbox.lock().sent().collect();
-        self.tell(reached, true, true);
+        self.tell(Subject::Everyone, Told { reached, complete: true, leaving: true, ..Told::default() });
         self.closed.send_replace(true);
     }
 }

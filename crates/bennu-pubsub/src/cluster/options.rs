@@ -31,8 +31,8 @@ pub enum ClusterOptionsError {
     /// The namespace has characters that an engine would take for its own.
     #[error("a namespace has 1 to 64 letters, digits, '-' and '_'")]
     Namespace,
-    /// There must be a bucket.
-    #[error("a cluster needs a bucket at least")]
+    /// There are too few or too many buckets.
+    #[error("a cluster has 1 to 16,384 buckets")]
     Buckets,
     /// Nothing runs the link.
     #[error("a cluster is joined within a tokio runtime")]
@@ -40,6 +40,9 @@ pub enum ClusterOptionsError {
 }
 
 impl ClusterOptions {
+    /// Most buckets: how far a node is in all of them fits into a packet.
+    pub const MAX_BUCKETS: u16 = 16_384;
+
     /// Shortest secret, in bytes.
     pub const MIN_SECRET: usize = 20;
 
@@ -73,7 +76,7 @@ impl ClusterOptions {
         self
     }
 
-    /// Over how many subjects of the engine topics are spread; 1,024 when not given, and the same on all nodes. A node subscribes to those that
+    /// Over how many subjects of the engine topics are spread, 16,384 at most; 1,024 when not given, and the same on all nodes. A node subscribes to those that
     /// its own topics fall into, and hears of other topics that fall into the same.
     #[must_use]
     pub fn buckets(mut self, buckets: u16) -> Self {
@@ -88,7 +91,8 @@ impl ClusterOptions {
         self
     }
 
-    /// How long a subject stays subscribed to when its last topic has lost its last subscriber; 10 s when not given.
+    /// How long a subject stays subscribed to when its last topic has lost its last subscriber; 10 s when not given. It should be longer than
+    /// a packet is on its way: one that comes late for an earlier subscription is taken for the first of a new one.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
@@ -103,7 +107,7 @@ impl ClusterOptions {
         if !(1..=64).contains(&self.namespace.len()) || !self.namespace.bytes().all(fits) {
             return Err(ClusterOptionsError::Namespace);
         }
-        if self.buckets == 0 {
+        if !(1..=Self::MAX_BUCKETS).contains(&self.buckets) {
             return Err(ClusterOptionsError::Buckets);
         }
         match &self.node {

@@ -34,6 +34,8 @@ struct Heard {
     last: u64,
     /// A number that the node says it reached, and when it said so, while that is ahead of `last`.
     announced: Option<(u64, Instant)>,
+    /// `last` is what a beacon said, and when: frames up to it may be on their way, as order holds within a subject alone.
+    told: Option<Instant>,
 }
 
 /// What to do with a packet.
@@ -92,12 +94,21 @@ impl Peers {
         count: u16,
         now: Instant,
     ) -> Verdict {
+        let grace = self.grace;
         let peer = self.peer(sender, now);
         let last = first.saturating_add(u64::from(count)).saturating_sub(1);
         let Some(heard) = peer.heard.get_mut(&subject) else {
-            peer.heard.insert(subject, Heard { last, announced: None });
+            peer.heard.insert(subject, Heard { last, announced: None, told: None });
             return Verdict { repeated: 0, missed: 0 };
         };
+        if let Some(at) = heard.told.take()
+            && first <= heard.last
+            && now.duration_since(at) < grace
+        {
+            // The beacon has overtaken it: counting begins here, and what the beacon told of is awaited.
+            heard.announced = Some((heard.last, at));
+            heard.last = first.saturating_sub(1);
+        }
         let missed = first.saturating_sub(heard.last.saturating_add(1));
         let repeated = heard.last.saturating_add(1).saturating_sub(first).min(u64::from(count));
         heard.last = heard.last.max(last);
@@ -129,7 +140,7 @@ impl Peers {
         peer.gone = beacon.leaving;
         for (bucket, number) in beacon.reached.iter().copied().filter(|(bucket, _)| is_wanted(*bucket)) {
             let heard = peer.heard.entry(Subject::Bucket(bucket));
-            let heard = heard.or_insert(Heard { last: number, announced: None });
+            let heard = heard.or_insert(Heard { last: number, announced: None, told: Some(now) });
             if number > heard.last && heard.announced.is_none() {
                 heard.announced = Some((number, now));
             }
@@ -137,7 +148,7 @@ impl Peers {
         if beacon.complete {
             let silent = (0..buckets).filter(|bucket| is_wanted(*bucket)).map(Subject::Bucket);
             for subject in silent {
-                peer.heard.entry(subject).or_insert(Heard { last: 0, announced: None });
+                peer.heard.entry(subject).or_insert(Heard { last: 0, announced: None, told: None });
             }
         }
         Introduction { is_new, is_double }
@@ -159,11 +170,14 @@ impl Peers {
         losses
     }
 
-    /// What was announced gets its whole time once more.
-    pub(crate) fn postpone(&mut self, now: Instant) {
-        let heard = self.peers.values_mut().flat_map(|peer| peer.heard.values_mut());
-        for (_, at) in heard.filter_map(|heard| heard.announced.as_mut()) {
-            *at = now;
+    /// This process stood still since `looked`. What was announced gets its whole time once more, and so does who was listed.
+    pub(crate) fn postpone(&mut self, looked: Instant, now: Instant) {
+        for peer in self.peers.values_mut() {
+            if looked.saturating_duration_since(peer.last_heard) < self.silence {
+                peer.last_heard = now;
+            }
+            let heard = peer.heard.values_mut();
+            heard.filter_map(|heard| heard.announced.as_mut()).for_each(|(_, at)| *at = now);
         }
     }
 
@@ -207,7 +221,7 @@ mod tests {
 
     fn beacon(name: &str, reached: &[(u16, u64)], complete: bool) -> Beacon {
         let name = NodeName::new(name).unwrap();
-        Beacon { name, reached: reached.to_vec(), complete, leaving: false }
+        Beacon { name, asks: vec![], reached: reached.to_vec(), complete, leaving: false }
     }
 
     fn verdict(repeated: usize, missed: u64) -> Verdict {
@@ -240,6 +254,17 @@ mod tests {
         assert_eq!(peers.overdue(later + Duration::from_secs(9)), [], "six was not announced again");
         peers.beacon(A, &beacon("a", &[(1, 6)], true), |_| true, 4, later);
         assert_eq!(peers.overdue(later + Duration::from_secs(3))[0].missed, 1);
+    }
+
+    #[test]
+    fn frames_that_a_beacon_overtook_are_delivered() {
+        let (mut peers, now) = peers();
+        // Order holds within a subject alone, and beacons have one of their own.
+        peers.beacon(A, &beacon("a", &[(1, 5)], true), |_| true, 4, now);
+        let soon = now + Duration::from_millis(10);
+        assert_eq!(peers.packet(A, S, 1, 2, soon), verdict(0, 0));
+        assert_eq!(peers.packet(A, S, 3, 3, soon), verdict(0, 0));
+        assert_eq!(peers.packet(A, S, 3, 3, soon), verdict(3, 0));
     }
 
     #[test]

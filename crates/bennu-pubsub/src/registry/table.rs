@@ -80,16 +80,26 @@ impl Topics {
     }
 
     /// Takes a subscriber out, and with the last one the topic.
-    pub(super) fn remove(&mut self, hasher: &RandomState, hash: u64, topic: &str, id: SubscriberId) {
+    pub(super) fn remove(
+        &mut self,
+        hasher: &RandomState,
+        hash: u64,
+        topic: &str,
+        id: SubscriberId,
+    ) -> Option<Entry> {
         let Topics { index, rows } = self;
         let is_it = |place: &u32| *rows[*place as usize].topic == *topic;
-        let Ok(found) = index.find_entry(hash, is_it) else { return };
+        let found = index.find_entry(hash, is_it).ok()?;
         let place = *found.get();
-        if !rows[place as usize].entries.remove(id) {
-            return;
+        let entries = &mut rows[place as usize].entries;
+        if entries.as_slice().len() > 1 {
+            return entries.remove(id);
+        }
+        if entries.as_slice().first().is_none_or(|entry| entry.id != id) {
+            return None;
         }
         found.remove();
-        rows.swap_remove(place as usize);
+        let removed = rows.swap_remove(place as usize);
         // The last row has taken the place.
         if let Some(moved) = rows.get(place as usize) {
             let (hash, was) = (hasher.hash_one(&*moved.topic), rows.len() as u32);
@@ -100,6 +110,7 @@ impl Topics {
             rows.shrink_to(rows.len() + rows.len() / 4);
             index.shrink_to(rows.len(), |place| hasher.hash_one(&*rows[*place as usize].topic));
         }
+        removed.entries.into_last()
     }
 
     fn row(&self, hash: u64, topic: &str) -> Option<&Row> {
@@ -119,14 +130,17 @@ impl Entries {
         };
     }
 
-    /// True if nobody is left.
-    fn remove(&mut self, id: SubscriberId) -> bool {
+    /// Takes one out of several.
+    fn remove(&mut self, id: SubscriberId) -> Option<Entry> {
+        let Entries::Many(entries) = self else { return None };
+        let at = entries.iter().position(|entry| entry.id == id)?;
+        Some(entries.remove(at))
+    }
+
+    fn into_last(self) -> Option<Entry> {
         match self {
-            Entries::One(entry) => entry.id == id,
-            Entries::Many(entries) => {
-                entries.retain(|entry| entry.id != id);
-                entries.is_empty()
-            }
+            Entries::One(entry) => Some(entry),
+            Entries::Many(mut entries) => entries.pop(),
         }
     }
 
@@ -189,7 +203,8 @@ mod tests {
             assert_eq!(&found.iter().map(|entry| entry.id).collect::<Vec<_>>(), ids, "{name}");
         }
         for (name, ids) in &expected {
-            ids.iter().for_each(|id| topics.remove(&hasher, hasher.hash_one(&**name), name, *id));
+            let gone = ids.iter().map(|id| topics.remove(&hasher, hasher.hash_one(&**name), name, *id));
+            assert_eq!(gone.flatten().map(|entry| entry.id).collect::<Vec<_>>(), *ids);
         }
         assert_eq!((topics.len(), topics.rows.capacity(), topics.index.capacity()), (0, 0, 0));
     }

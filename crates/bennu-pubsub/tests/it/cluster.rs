@@ -7,21 +7,21 @@ use bennu_pubsub::{
 };
 use bennu_testkit::Hub;
 
-const SECRET: &str = "a secret of the cluster";
+pub(crate) const SECRET: &str = "a secret of the cluster";
 
-fn node(hub: &Hub, name: &str) -> PubSub {
+pub(crate) fn node(hub: &Hub, name: &str) -> PubSub {
     PubSub::cluster(hub.adapter(), ClusterOptions::new(SECRET).node(name)).unwrap()
 }
 
 /// Lets everything happen that needs no time, and then some.
-async fn pass(time: Duration) {
+pub(crate) async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-const SHORT: Duration = Duration::from_millis(50);
+pub(crate) const SHORT: Duration = Duration::from_millis(50);
 
 /// What came: numbers as they are, lost ones as negative counts.
-fn taken(subscription: &mut Subscription) -> Vec<i64> {
+pub(crate) fn taken(subscription: &mut Subscription) -> Vec<i64> {
     let mut all = Vec::new();
     while let Some(delivery) = subscription.try_recv() {
         let delivery = delivery.unwrap();
