@@ -200,6 +200,29 @@ impl PubSub {
         self.dispatch_here(topic.as_ref(), Some(from), message, Ok(()))
     }
 
+    /// Hands `message` to the other nodes, whose subscribers of `topic` get it; nobody here does. For those who give this node's
+    /// subscribers another form of it.
+    ///
+    /// # Errors
+    ///
+    /// [`CrossingError`] when the message cannot leave this node.
+    pub fn broadcast_elsewhere<M: PubSubMessage>(
+        &self,
+        topic: impl AsRef<str>,
+        message: &M,
+    ) -> Result<(), CrossingError> {
+        match &self.0.cluster {
+            Some(cluster) => cluster.send(cluster.subject(topic.as_ref()), topic.as_ref(), message),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a delivery to this node's subscribers of its topic, as it is: what those do who [take](Self::on_remote) what comes from
+    /// other nodes, with all that they have no use for.
+    pub fn redeliver(&self, delivery: &Delivery) {
+        self.0.registry.dispatch(&self.0.registry.name(delivery.topic()), None, delivery);
+    }
+
     /// Delivers `message` to those who are subscribed to `topic` on one node, which may be this one. Nothing happens if there is
     /// no such node. One that is lost on the way is no [`Gap`](crate::Gap): whoever waits for an answer waits for a bounded time.
     ///

@@ -9,7 +9,7 @@ mod steps;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bennu_protocol::websocket::close;
 use bennu_protocol::{
@@ -66,6 +66,8 @@ pub(crate) struct Connection {
     mount: Arc<Mount>,
     client: Arc<Client>,
     transport: TransportKind,
+    /// When its credential was issued, if anybody knows.
+    issued_at: Option<SystemTime>,
     /// Only if they expire.
     credentials: Option<Box<Credentials>>,
 }
@@ -104,6 +106,7 @@ impl Connection {
         let credentials = start.admit().inspect_err(|_| start.unsubscribe(&mailbox))?;
         start.endpoint.connections().register(&mailbox);
         start.mount.metrics.transport(start.transport).connections.increment(1);
+        let issued_at = start.connected.issued_at;
         let client = Arc::new(Client {
             mailbox: mailbox.clone(),
             endpoint: start.endpoint,
@@ -125,6 +128,7 @@ impl Connection {
             mailbox,
             mount: start.mount,
             transport: start.transport,
+            issued_at,
             credentials,
         })
     }
@@ -449,6 +453,7 @@ impl Connection {
             }
             Item::Missed { channel } => return self.miss(channel),
             Item::Drain => self.draining = true,
+            Item::Revoked(at) => self.revoked(at),
             Item::Close(code) => self.close_with(code),
             stale @ (Item::Reply { .. } | Item::Fastlane { .. } | Item::Out { .. } | Item::Info { .. }) => {
                 self.mailbox.sent(size);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bennu_protocol::{Broadcast, ChannelId, EncodeError, Encoding, IntoPayload, Payload, Ref, Status, Topic};
 use bennu_pubsub::{PubSub, SubscriberId};
 
+use crate::broadcast::BroadcastError;
 use crate::endpoint::Endpoint;
 use crate::history::{Following, Recovery, Replay};
 use crate::info::Info;
@@ -158,10 +159,9 @@ impl<A: 'static> Context<A> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] when the protocol version of some subscriber cannot carry the
-    /// payload. Subscribers of other versions have got it then.
+    /// As [`Endpoint::broadcast`].
     #[doc(alias = "broadcast!")]
-    pub fn broadcast(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
+    pub fn broadcast(&self, event: &str, payload: impl IntoPayload) -> Result<(), BroadcastError> {
         self.core.client.endpoint.broadcast(self.topic(), event, payload)
     }
 
@@ -171,7 +171,7 @@ impl<A: 'static> Context<A> {
     ///
     /// As [`broadcast`](Self::broadcast).
     #[doc(alias = "broadcast_from!")]
-    pub fn broadcast_from(&self, event: &str, payload: impl IntoPayload) -> Result<(), EncodeError> {
+    pub fn broadcast_from(&self, event: &str, payload: impl IntoPayload) -> Result<(), BroadcastError> {
         let broadcast = Broadcast::new(self.topic().clone(), event, payload.into_payload()?);
         self.endpoint().deliver(broadcast, Some(self.core.own_id()))
     }

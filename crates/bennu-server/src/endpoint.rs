@@ -5,13 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bennu_protocol::{Broadcast, EncodeError, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
-use bennu_pubsub::{PubSub, SubscriberId};
+use bennu_protocol::{Broadcast, IntoPayload, Payload, Topic, TopicPattern, TopicPatternError};
+use bennu_pubsub::{Delivery, LinkStatus, PubSub, SubscriberId};
 use bennu_token::{SecretKeyBase, Tokens};
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::runtime::Handle;
 
 use crate::admission::TokenBucket;
+use crate::broadcast::{self, BroadcastError};
 use crate::clock::WallClock;
 use crate::config::SocketOptions;
 use crate::drain::Connections;
@@ -26,7 +28,7 @@ use crate::socket::Socket;
 use crate::transport::Transport;
 use crate::transport::connect::Target;
 use crate::transport::handshake::Handshake;
-use crate::transport::longpoll::{LongPoll, LongPollMount, random_text};
+use crate::transport::longpoll::{Exchange, LongPoll, LongPollMount, random_text};
 use crate::transport::shard::{ShardBounds, ShardStart, Shards};
 
 /// A payload over this many bytes is worth a warning when it is broadcast.
@@ -40,9 +42,8 @@ const DEFAULT_LARGE_BROADCAST: usize = 64 * 1024;
 pub struct Endpoint(Arc<Inner>);
 
 struct Inner {
-    /// Names it among the endpoints of all nodes, since its start.
-    id: String,
     pubsub: PubSub,
+    exchange: Arc<Exchange>,
     tokens: Tokens,
     host: Option<String>,
     mounts: Vec<Arc<Mount>>,
@@ -96,8 +97,9 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] when the payload has no JSON form, or the protocol version of some
-    /// subscriber cannot carry it; subscribers of other versions have got it then.
+    /// [`BroadcastError::Encode`] when the payload has no JSON form, or the protocol version of some
+    /// subscriber cannot carry it; subscribers of other versions have got it then. [`BroadcastError::Crossing`] when
+    /// it cannot cross to other nodes; the clients of this one have got it then.
     #[doc(alias = "broadcast!")]
     #[doc(alias = "local_broadcast")]
     pub fn broadcast(
@@ -105,7 +107,7 @@ impl Endpoint {
         topic: impl Into<Topic>,
         event: &str,
         payload: impl IntoPayload,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), BroadcastError> {
         self.deliver(Broadcast::new(topic.into(), event, payload.into_payload()?), None)
     }
 
@@ -149,24 +151,62 @@ impl Endpoint {
         &self,
         broadcast: Broadcast,
         from: Option<SubscriberId>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<(), BroadcastError> {
         let topic = broadcast.topic().clone();
         self.0.metrics.broadcasts.increment(1);
         self.0.large_broadcasts.check(&broadcast, || self.0.pubsub.subscriber_count(&topic));
         let history = self.history(&topic).filter(|history| history.keeps(broadcast.event()));
-        let send = |broadcast| match from {
-            Some(from) => self.0.pubsub.broadcast_from(from, &topic, broadcast),
-            None => self.0.pubsub.broadcast(&topic, broadcast),
-        };
-        let delivery = match history {
-            Some(history) => self.0.rings.publish(&broadcast, history, send)?,
-            None => send(broadcast),
+        let pubsub = &self.0.pubsub;
+        let delivery = match (history, from) {
+            (Some(history), _) => self.keep(&broadcast, history, from)?,
+            (None, Some(from)) => pubsub.broadcast_from(from, &topic, broadcast),
+            (None, None) => pubsub.broadcast(&topic, broadcast),
         };
         // An error stays in the broadcast, whichever subscriber's version it was about.
-        match delivery.get::<Broadcast>().and_then(Broadcast::encode_error) {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
+        if let Some(error) = delivery.get::<Broadcast>().and_then(Broadcast::encode_error) {
+            return Err(error.clone().into());
         }
+        Ok(delivery.crossing()?)
+    }
+
+    /// Numbers a broadcast for this node's subscribers, and keeps it. Other nodes get it without the number, as each has its own.
+    fn keep(
+        &self,
+        broadcast: &Broadcast,
+        history: &Arc<History>,
+        from: Option<SubscriberId>,
+    ) -> Result<Delivery, BroadcastError> {
+        let (pubsub, topic) = (&self.0.pubsub, broadcast.topic());
+        let mut crossing = Ok(());
+        let send = |numbered| {
+            crossing = pubsub.broadcast_elsewhere(topic, broadcast);
+            match from {
+                Some(from) => pubsub.local_broadcast_from(from, topic, numbered),
+                None => pubsub.local_broadcast(topic, numbered),
+            }
+        };
+        let delivery = self.0.rings.publish(broadcast, history, send)?;
+        crossing?;
+        Ok(delivery)
+    }
+
+    /// Takes what other nodes broadcast to clients, if topics are kept that it may be for.
+    fn take_remote(&self) {
+        if !self.0.keeps_history {
+            return;
+        }
+        let endpoint = Arc::downgrade(&self.0);
+        self.0.pubsub.on_remote::<Broadcast>(move |pubsub, delivery| {
+            let endpoint = endpoint.upgrade().map(Endpoint);
+            let broadcast = delivery.get::<Broadcast>().zip(endpoint.as_ref());
+            let history = broadcast.and_then(|(broadcast, endpoint)| {
+                endpoint.history(broadcast.topic()).filter(|history| history.keeps(broadcast.event()))
+            });
+            match (&endpoint, history) {
+                (Some(endpoint), Some(history)) => endpoint.0.rings.publish_remote(&delivery, history),
+                _ => pubsub.redeliver(&delivery),
+            }
+        });
     }
 
     pub(crate) fn clock(&self) -> &WallClock {
@@ -177,9 +217,9 @@ impl Endpoint {
         self.0.revocations.table()
     }
 
-    /// Names this endpoint, and no other on any node.
-    pub(crate) fn id(&self) -> &str {
-        &self.0.id
+    /// How its long polling reaches that of other nodes.
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
+        &self.0.exchange
     }
 
     /// What is kept of a topic: as the first route says that serves it and keeps anything.
@@ -290,6 +330,9 @@ pub enum BuildError {
     /// Two sockets are mounted at one path.
     #[error("two sockets are mounted at {0:?}")]
     PathTaken(String),
+    /// Nothing runs what an endpoint has to do in a cluster.
+    #[error("an endpoint of a cluster is built within a tokio runtime")]
+    NoRuntime,
     /// A socket would let every page of the web act with the sessions of its visitors.
     #[error("the socket at {0:?} reads sessions, so it must check the origin or the CSRF token")]
     OpenSession(String),
@@ -415,8 +458,12 @@ impl EndpointBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] for a wrong topic pattern, a path that is taken, or sessions for every page of the web.
+    /// [`BuildError`] for a wrong topic pattern, a path that is taken, or sessions for every page of the web, and outside of
+    /// a tokio runtime in a cluster.
     pub fn build(self) -> Result<Endpoint, BuildError> {
+        if self.pubsub.link() != LinkStatus::Local && Handle::try_current().is_err() {
+            return Err(BuildError::NoRuntime);
+        }
         metrics::describe();
         let mut mounts: Vec<Arc<Mount>> = Vec::new();
         for mount in self.mounts {
@@ -435,13 +482,18 @@ impl EndpointBuilder {
             }
             mounts.push(Arc::new(mount));
         }
+        self.pubsub.register_codec(broadcast::CODEC);
         let secret = self.secret.unwrap_or_else(SecretKeyBase::random);
         let clock = self.clock.clone();
         let keeps_history =
             mounts.iter().any(|mount| mount.routes.iter().any(|route| route.history.is_some()));
-        Ok(Endpoint(Arc::new(Inner {
+        let sessions = mounts.iter().filter_map(|mount| mount.longpoll.as_ref());
+        let sessions = sessions.map(|longpoll| longpoll.sessions.clone()).collect();
+        let exchange = Exchange::new(self.pubsub.clone(), &random_text(), sessions);
+        let rings = Rings::new(self.pubsub.clone(), self.history_budget);
+        let endpoint = Endpoint(Arc::new(Inner {
             tokens: Tokens::with_clock(secret, move || clock.now()),
-            id: random_text(),
+            exchange: Arc::new(exchange),
             revocations: Revocations::new(self.pubsub.clone(), self.revocation_memory, self.clock.clone()),
             clock: self.clock,
             pubsub: self.pubsub,
@@ -452,11 +504,13 @@ impl EndpointBuilder {
             metrics: EndpointMetrics::new(),
             large_broadcasts: LargeBroadcasts::new(self.large_broadcast),
             keeps_history,
-            rings: Rings::new(self.history_budget),
+            rings,
             shard_count: self.shards.unwrap_or_else(cores),
             shard_bounds: self.shard_bounds,
             shards: Mutex::new(None),
-        })))
+        }));
+        endpoint.take_remote();
+        Ok(endpoint)
     }
 }
 

@@ -7,9 +7,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bennu_protocol::{Broadcast, ChannelId, EncodeError, Frame, Name, Payload, Ref, ServerSession, Topic};
-use bennu_pubsub::Delivery;
+use bennu_pubsub::{Delivery, PubSub};
 use futures_util::future::BoxFuture;
 
+use crate::broadcast::settle;
 use crate::channel::{
     Channel, ChannelError, Handled, HandlerResult, JoinRefusal, Reply, StopReason, TerminateReason,
     UnknownEvent,
@@ -130,6 +131,8 @@ struct Busy {
 
 enum Running {
     Join(BoxFuture<'static, JoinOutcome>),
+    /// The join is accepted; it is answered with this, and the wait for other nodes was not in vain if true.
+    Reach(BoxFuture<'static, (Payload, bool)>),
     Handler(Handling),
 }
 
@@ -165,6 +168,8 @@ pub(crate) enum Step {
     /// Nothing is left to do.
     Idle,
     Accepted(Payload),
+    /// An accepted join can be answered.
+    Reached(Payload),
     Refused(JoinRefusal),
     Reply {
         reply: Reply,
@@ -270,12 +275,23 @@ impl Joined {
         Ok((response, Some(topic)))
     }
 
+    /// Has what [`begin`](Self::begin) made the first things to come wait until the engine between the nodes has the subscription: what is
+    /// broadcast elsewhere once the client is answered arrives.
+    pub(crate) fn reach(&mut self, pubsub: &PubSub, topic: Topic, response: Payload) {
+        let pubsub = pubsub.clone();
+        self.busy.get_or_insert_default().running = Some(Running::Reach(Box::pin(async move {
+            let settled = settle(&pubsub, &topic).await;
+            (response, settled)
+        })));
+    }
+
     /// Runs the handler that waits, or the next one, until something is to be done or it waits again.
     pub(crate) fn step(&mut self, contexts: &Contexts<'_>, cx: &mut std::task::Context<'_>) -> Step {
         let Some(busy) = &mut self.busy else { return Step::Idle };
         match busy.running.take() {
             Some(Running::Join(join)) => self.poll_join(join, cx),
             Some(Running::Handler(handler)) => self.poll_handler(handler, cx),
+            Some(Running::Reach(reach)) => self.poll_reach(reach, cx),
             None if self.channel.is_none() => Step::Idle,
             None => match busy.next() {
                 Some(next) => self.run(next, contexts, cx),
@@ -324,6 +340,13 @@ impl Joined {
     /// Whether a handler waits that should be given time when the connection ends.
     pub(crate) fn is_running(&self) -> bool {
         self.busy.as_ref().is_some_and(|busy| matches!(busy.running, Some(Running::Handler(_))))
+    }
+
+    /// Whether something runs that comes before the channel's end, unless the connection ends with it.
+    pub(crate) fn is_at_work(&self) -> bool {
+        let is_reaching =
+            |busy: &Box<Busy>| matches!(busy.running, Some(Running::Handler(_) | Running::Reach(_)));
+        self.busy.as_ref().is_some_and(is_reaching)
     }
 
     /// Whether nothing runs and nothing of the client's waits.
@@ -384,6 +407,20 @@ impl Joined {
                 Step::Refused(ChannelError::msg(format!("join panicked: {panic}")).into())
             }
         }
+    }
+
+    fn poll_reach(
+        &mut self,
+        mut reach: BoxFuture<'static, (Payload, bool)>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Step {
+        let Poll::Ready((response, settled)) = reach.as_mut().poll(cx) else {
+            return self.wait(Running::Reach(reach));
+        };
+        let extras = self.busy.as_ref().and_then(|busy| busy.extras.as_ref());
+        let history = extras.and_then(|extras| extras.history.as_ref());
+        history.filter(|_| !settled).into_iter().for_each(Following::miss);
+        Step::Reached(response)
     }
 
     fn poll_handler(&mut self, mut handler: Handling, cx: &mut std::task::Context<'_>) -> Step {
@@ -475,7 +512,7 @@ impl Waiting {
             Item::Fastlane { frame, .. } => Some(Waiting::Frame(frame)),
             Item::Out { delivery, .. } => Some(Waiting::Input(Input::Out(delivery))),
             Item::Frame(_) | Item::Reply { .. } | Item::Info { .. } => None,
-            Item::Missed { .. } | Item::Close(_) | Item::Drain => None,
+            Item::Missed { .. } | Item::Close(_) | Item::Revoked(_) | Item::Drain => None,
         }
     }
 

@@ -45,6 +45,7 @@
 //! `bennu` holds all of it for users.
 
 mod admission;
+mod broadcast;
 mod channel;
 mod clock;
 mod compression;
@@ -74,6 +75,7 @@ mod socket;
 mod transport;
 mod turn;
 
+pub use broadcast::BroadcastError;
 pub use channel::{
     Channel, ChannelError, Handled, HandlerResult, JoinRefusal, JoinRequest, Joined, Reply, StopReason,
     TerminateReason, UnknownEvent,

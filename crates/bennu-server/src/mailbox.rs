@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
+use std::time::SystemTime;
 
 use bennu_protocol::{Broadcast, ChannelId, Encoding, Frame, Topic};
 use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
@@ -12,6 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::info::Info;
 use crate::joined::discard;
 use crate::mount::Mount;
+use crate::revocations::HeardLate;
 use crate::transport::shard::{Audience, Missed, Pulled, Seat};
 
 /// How many times the bound of the backlog replays may take: what a client misses that was
@@ -88,6 +90,8 @@ pub(crate) enum Item {
     Info { channel: ChannelId, info: Info },
     /// Handle what has been read, then close with 1012.
     Drain,
+    /// Close the connection if its credential was issued by then, or nobody knows when.
+    Revoked(SystemTime),
     /// Close the connection with this code.
     Close(u16),
 }
@@ -98,7 +102,7 @@ impl Item {
             Item::Fastlane { frame, .. } | Item::Frame(frame) | Item::Reply { frame, .. } => frame.len(),
             Item::Out { delivery, .. } => delivery.size(),
             Item::Info { info, .. } => info.size(),
-            Item::Missed { .. } | Item::Drain | Item::Close(_) => 0,
+            Item::Missed { .. } | Item::Drain | Item::Revoked(_) | Item::Close(_) => 0,
         }
     }
 }
@@ -174,7 +178,7 @@ impl Mailbox {
         if queue.state != State::Open {
             return;
         }
-        let ends = matches!(item, Item::Drain | Item::Close(_));
+        let ends = matches!(item, Item::Drain | Item::Revoked(_) | Item::Close(_));
         if self.is_overrun(queue.items.len()) && !ends {
             // What waits is dropped by the connection: here the broadcaster holds locks.
             queue.state = State::Overflowed;
@@ -398,10 +402,12 @@ impl Mailbox {
     pub(crate) fn item(&self, subscription: Subscription, delivery: &Delivery) -> Option<Item> {
         let Subscription { channel, route } = subscription;
         let Some(broadcast) = delivery.get::<Broadcast>().filter(|_| route.is_some()) else {
-            return Some(match delivery.get::<Missed>() {
-                Some(Missed) => Item::Missed { channel },
-                None => Item::Info { channel, info: Info::delivery(delivery.clone()) },
-            });
+            return match delivery.get::<Missed>() {
+                Some(Missed) => Some(Item::Missed { channel }),
+                // For connections of this id, whose name the channel's topic has by chance.
+                None if delivery.get::<HeardLate>().is_some() => None,
+                None => Some(Item::Info { channel, info: Info::delivery(delivery.clone()) }),
+            };
         };
         let route = route.and_then(|route| self.mount.routes.get(route));
         if route.is_some_and(|route| route.intercept.contains(&broadcast.event())) {
@@ -414,8 +420,11 @@ impl Mailbox {
         Some(Item::Fastlane { channel, frame: frame.clone(), delivery })
     }
 
-    /// On a socket's id only `disconnect` has a meaning.
+    /// On a socket's id only `disconnect` has a meaning, and what this node heard late of a revocation.
     fn deliver_to_socket(&self, delivery: &Delivery) {
+        if let Some(HeardLate(revocation)) = delivery.get() {
+            return self.send(Item::Revoked(revocation.at()));
+        }
         if delivery.get::<Broadcast>().is_some_and(|broadcast| broadcast.event() == "disconnect") {
             self.send(Item::Close(bennu_protocol::websocket::close::GOING_AWAY));
         }

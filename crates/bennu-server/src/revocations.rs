@@ -1,16 +1,25 @@
 //! Credentials that hold no more, though they have not expired.
 
+mod sync;
+
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
 use bennu_protocol::Topic;
 use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use sha1::{Digest as _, Sha1};
+use tokio::task::AbortHandle;
 
 use crate::clock::WallClock;
 use crate::endpoint::Endpoint;
+
+pub(crate) use sync::HeardLate;
+use sync::Sync;
 
 /// Where endpoints tell each other of revocations. Messages of clients are
 /// [`Broadcast`](bennu_protocol::Broadcast)s and count for nothing there.
@@ -60,8 +69,9 @@ impl Endpoint {
     /// remembered, which is [`revocation_memory`](crate::EndpointBuilder::revocation_memory) long and for
     /// the 100,000 ids that were revoked last.
     ///
-    /// Every endpoint on the same PubSub hears of it and does the same; one that is started later
-    /// does not. To have it outlast a restart, store what this returns and give
+    /// Every endpoint on the same PubSub hears of it and does the same, on all nodes. A node that did not hear of it, as it was
+    /// cut off or is started later, is told by the others as soon as they see each other; then it closes the connections that are
+    /// open with older credentials. To have it outlast a restart of all nodes, store what this returns and give
     /// it to [`restore_revocations`](Self::restore_revocations) then. The clocks of those who issue and those who revoke must
     /// agree: a credential with a time of issue that lies ahead of the revocation is a newer one.
     pub fn revoke(&self, id: impl Into<Topic>) -> Revocation {
@@ -79,8 +89,8 @@ impl Endpoint {
         self.revocation_table().entries()
     }
 
-    /// Remembers revocations from before the start, on this endpoint alone; call it before serving, since
-    /// connections that are open stay so.
+    /// Remembers revocations from before the start; call it before serving, since
+    /// connections to this endpoint that are open stay so. Nodes that come into sight later are told.
     pub fn restore_revocations(&self, revocations: impl IntoIterator<Item = Revocation>) {
         for revocation in revocations {
             self.revocation_table().remember(&revocation);
@@ -105,14 +115,17 @@ pub(crate) struct Revocations {
     table: Arc<RevocationTable>,
     pubsub: PubSub,
     subscription: SubscriberId,
+    sync: Option<AbortHandle>,
 }
 
 impl Revocations {
+    /// In a cluster there must be a tokio runtime.
     pub(crate) fn new(pubsub: PubSub, memory: Duration, clock: WallClock) -> Self {
         let table = Arc::new(RevocationTable { memory, clock, revoked: Mutex::default() });
         let subscription = SubscriberId::unique();
         pubsub.add_subscriber(TOPIC, subscription, table.clone());
-        Revocations { table, pubsub, subscription }
+        let sync = Sync::start(&pubsub, &table);
+        Revocations { table, pubsub, subscription, sync }
     }
 
     pub(crate) fn table(&self) -> &RevocationTable {
@@ -122,6 +135,7 @@ impl Revocations {
 
 impl Drop for Revocations {
     fn drop(&mut self) {
+        self.sync.iter().for_each(AbortHandle::abort);
         self.pubsub.remove_subscriber(TOPIC, self.subscription);
     }
 }
@@ -149,10 +163,11 @@ impl Subscriber for RevocationTable {
 }
 
 impl RevocationTable {
-    fn remember(&self, revocation: &Revocation) {
+    /// True if it says more than what was known of the id.
+    fn remember(&self, revocation: &Revocation) -> bool {
         let now = self.clock.now();
         let mut revoked = self.revoked.lock();
-        revoked.insert(&revocation.id, revocation.at);
+        let is_new = revoked.insert(&revocation.id, revocation.at) && !self.is_over(revocation.at, now);
         while revoked.oldest().is_some_and(|oldest| self.is_over(oldest, now)) {
             revoked.pop_oldest();
         }
@@ -163,6 +178,7 @@ impl RevocationTable {
                 "more than {MAX_REVOKED} ids are revoked, and the oldest is forgotten"
             );
         }
+        is_new
     }
 
     fn revoked_at(&self, id: &Topic) -> Option<SystemTime> {
@@ -177,24 +193,60 @@ impl RevocationTable {
         current.map(|(at, id)| Revocation { id: id.clone(), at: *at }).collect()
     }
 
+    /// The next revocations after one, oldest first, and whether they are the last; as many as `size` says fit, but one at least.
+    fn part(
+        &self,
+        after: Option<&Revocation>,
+        bytes: usize,
+        size: impl Fn(&Revocation) -> usize,
+    ) -> (Vec<Revocation>, bool) {
+        let now = self.clock.now();
+        let revoked = self.revoked.lock();
+        let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded((after.at, after.id.clone())));
+        let following = revoked.by_age.range((after, Bound::Unbounded));
+        let mut left = bytes;
+        let mut part = Vec::new();
+        for (at, id) in following.filter(|(at, _)| !self.is_over(*at, now)) {
+            let revocation = Revocation { id: id.clone(), at: *at };
+            let Some(rest) = left.checked_sub(size(&revocation)).or(part.is_empty().then_some(0)) else {
+                return (part, false);
+            };
+            left = rest;
+            part.push(revocation);
+        }
+        (part, true)
+    }
+
+    /// The same for tables that hold the same.
+    fn digest(&self) -> String {
+        let mut digest = Sha1::new();
+        for Revocation { id, at } in self.entries() {
+            let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            digest.update(since.as_nanos().to_be_bytes());
+            digest.update((id.len() as u64).to_be_bytes());
+            digest.update(id.as_bytes());
+        }
+        base64::engine::general_purpose::STANDARD.encode(digest.finalize())
+    }
+
     fn is_over(&self, revoked_at: SystemTime, now: SystemTime) -> bool {
         revoked_at.checked_add(self.memory).is_some_and(|end| end < now)
     }
 }
 
 impl Revoked {
-    /// The later of two revocations of an id counts.
-    fn insert(&mut self, id: &Topic, at: SystemTime) {
+    /// The later of two revocations of an id counts; true if it is this one.
+    fn insert(&mut self, id: &Topic, at: SystemTime) -> bool {
         if let Some(before) = self.by_id.get_mut(id) {
             if at <= *before {
-                return;
+                return false;
             }
             self.by_age.remove(&(*before, id.clone()));
             *before = at;
         } else {
             self.by_id.insert(id.clone(), at);
         }
-        self.by_age.insert((at, id.clone()));
+        self.by_age.insert((at, id.clone()))
     }
 
     fn oldest(&self) -> Option<SystemTime> {
@@ -256,6 +308,29 @@ mod tests {
     fn entries_come_oldest_first_and_once_for_each_id() {
         let entries = table(&[("a", 30), ("b", 20), ("a", 40), ("old", 1)], 110).entries();
         assert_eq!(entries, [Revocation::new("b", at(20)), Revocation::new("a", at(40))]);
+    }
+
+    #[test]
+    fn a_table_is_told_in_parts_that_fit() {
+        let revocations = [("a", 1), ("b", 1), ("c", 2), ("d", 3), ("e", 4)];
+        let told = table(&revocations, 5);
+        for (bytes, expected) in [(0, 5), (1, 5), (2, 3), (4, 2), (5, 1), (9, 1)] {
+            let (mut parts, mut all, mut after) = (0, Vec::new(), None);
+            loop {
+                let (part, is_last) = told.part(after.as_ref(), bytes, |_| 1);
+                after = part.last().cloned();
+                (parts, all) = (parts + 1, [all, part].concat());
+                if is_last {
+                    break;
+                }
+            }
+            assert_eq!((parts, all), (expected, told.entries()), "{bytes}");
+        }
+        assert_eq!(table(&[], 1).part(None, 1, |_| 1), (vec![], true));
+        let mut turned = revocations;
+        turned.reverse();
+        assert_eq!(told.digest(), table(&turned, 5).digest());
+        assert_ne!(told.digest(), table(&revocations[1..], 5).digest());
     }
 
     #[test]

@@ -204,7 +204,7 @@ async fn connect_all(endpoint: &Endpoint, rows: &mut Vec<Row>) -> Vec<Client> {
     for stream in streams {
         clients.push(Client::connect(endpoint, stream).await);
     }
-    rows.push(Row::held("idle connection", &region, CONNECTIONS, (1_460.0, 5.1)));
+    rows.push(Row::held("idle connection", &region, CONNECTIONS, (1_480.0, 5.1)));
     clients
 }
 

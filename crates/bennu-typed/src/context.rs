@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use bennu_protocol::EncodeError;
-use bennu_server::Context;
+use bennu_server::{BroadcastError, Context};
 
 use crate::channel::TypedChannel;
 use crate::event::ServerEvents;
@@ -17,7 +17,7 @@ use crate::event::ServerEvents;
 /// # use bennu::typed::{ServerEvents, TypedChannel, TypedContext};
 /// # #[derive(ServerEvents)] enum RoomOut { Typing { name: String } }
 /// # #[derive(ServerEvents)] enum LobbyOut { Opened }
-/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::EncodeError> {
+/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::BroadcastError> {
 ///     cx.broadcast_from(RoomOut::Typing { name: "ada".to_owned() })
 /// }
 /// ```
@@ -26,7 +26,7 @@ use crate::event::ServerEvents;
 /// # use bennu::typed::{ServerEvents, TypedChannel, TypedContext};
 /// # #[derive(ServerEvents)] enum RoomOut { Typing { name: String } }
 /// # #[derive(ServerEvents)] enum LobbyOut { Opened }
-/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::EncodeError> {
+/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::BroadcastError> {
 ///     cx.broadcast_from(LobbyOut::Opened) // of another channel
 /// }
 /// ```
@@ -35,7 +35,7 @@ use crate::event::ServerEvents;
 /// # use bennu::typed::{ServerEvents, TypedChannel, TypedContext};
 /// # #[derive(ServerEvents)] enum RoomOut { Typing { name: String } }
 /// # #[derive(ServerEvents)] enum LobbyOut { Opened }
-/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::EncodeError> {
+/// fn greet<C: TypedChannel<Out = RoomOut>>(cx: &TypedContext<'_, C>) -> Result<(), bennu::BroadcastError> {
 ///     cx.broadcast_from("typing", "ada") // untyped
 /// }
 /// ```
@@ -64,7 +64,7 @@ impl<'a, C: TypedChannel> TypedContext<'a, C> {
     ///
     /// As [`Context::broadcast`].
     #[doc(alias = "broadcast!")]
-    pub fn broadcast(&self, event: C::Out) -> Result<(), EncodeError> {
+    pub fn broadcast(&self, event: C::Out) -> Result<(), BroadcastError> {
         let (event, payload) = event.into_message()?;
         self.untyped.broadcast(event, payload)
     }
@@ -75,7 +75,7 @@ impl<'a, C: TypedChannel> TypedContext<'a, C> {
     ///
     /// As [`Context::broadcast_from`].
     #[doc(alias = "broadcast_from!")]
-    pub fn broadcast_from(&self, event: C::Out) -> Result<(), EncodeError> {
+    pub fn broadcast_from(&self, event: C::Out) -> Result<(), BroadcastError> {
         let (event, payload) = event.into_message()?;
         self.untyped.broadcast_from(event, payload)
     }

@@ -1,7 +1,7 @@
 //! Events as enums.
 
 use bennu_protocol::{EncodeError, Payload, Topic};
-use bennu_server::Endpoint;
+use bennu_server::{BroadcastError, Endpoint};
 
 use crate::payload::{FromMessage, IntoMessage, Kind, Shape};
 use crate::rejection::Rejection;
@@ -150,7 +150,7 @@ pub trait ServerEvents: Sized {
     ///
     /// As [`Endpoint::broadcast`].
     #[doc(alias = "broadcast!")]
-    fn broadcast(self, endpoint: &Endpoint, topic: impl Into<Topic>) -> Result<(), EncodeError> {
+    fn broadcast(self, endpoint: &Endpoint, topic: impl Into<Topic>) -> Result<(), BroadcastError> {
         let (event, payload) = self.into_message()?;
         endpoint.broadcast(topic, event, payload)
     }

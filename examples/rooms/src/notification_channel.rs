@@ -1,6 +1,6 @@
 //! `notifications:{user_id}`: what concerns one user, wherever it happens.
 
-use bennu::EncodeError;
+use bennu::BroadcastError;
 use bennu::prelude::*;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ pub(crate) fn notify(
     user: u64,
     room: u64,
     message: &Message,
-) -> Result<(), EncodeError> {
+) -> Result<(), BroadcastError> {
     let mention = json!({ "room_id": room, "message_id": message.id, "user_id": message.user_id });
     endpoint.broadcast(format!("notifications:{user}"), "mention", mention)
 }

@@ -75,7 +75,16 @@ impl Connection {
         let id = self.client.socket_id.as_ref();
         check_revoked(&self.client.endpoint, id, renewed.time_of_issue())?;
         let Some(credentials) = self.credentials.as_mut() else { return Err(Refusal::Unauthorized) };
-        credentials.renew(renewed, id, &self.mount.options, now(&self.client.endpoint))
+        let renewal = credentials.renew(renewed, id, &self.mount.options, now(&self.client.endpoint))?;
+        self.issued_at = renewed.time_of_issue();
+        Ok(renewal)
+    }
+
+    /// All credentials of its id that were issued until then hold no more.
+    pub(super) fn revoked(&mut self, at: SystemTime) {
+        if self.issued_at.is_none_or(|issued_at| issued_at <= at) {
+            self.close_with(close::GOING_AWAY);
+        }
     }
 
     fn answer_renewals(&mut self, asked: &[Renewal], verdict: Result<Payload, Refusal>) {

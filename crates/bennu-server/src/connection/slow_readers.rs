@@ -18,7 +18,7 @@ impl Connection {
     pub(super) fn sort_all(&mut self, items: impl IntoIterator<Item = Item, IntoIter: ExactSizeIterator>) {
         let mut items = items.into_iter();
         while let Some(item) = items.next() {
-            let ends = matches!(item, Item::Drain | Item::Close(_));
+            let ends = matches!(item, Item::Drain | Item::Revoked(_) | Item::Close(_));
             let channel = if let Item::Fastlane { channel, .. } | Item::Missed { channel } = &item {
                 Some(*channel)
             } else {
@@ -150,7 +150,7 @@ impl Connection {
     pub(super) fn end_lost_channels(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
         for channel in self.outbox.lost() {
-            if self.joined(channel).is_some_and(|joined| joined.is_running()) {
+            if self.joined(channel).is_some_and(|joined| joined.is_at_work()) {
                 continue;
             }
             self.end_lost(channel, cx);

@@ -44,7 +44,7 @@ impl Connection {
                 break;
             }
             let channel = ChannelId { index: place as u32, generation: joined.generation };
-            if first.is_none() && !joined.is_running() && outbox.is_lost(channel) {
+            if first.is_none() && !joined.is_at_work() && outbox.is_lost(channel) {
                 // It has missed something, and is about to end: what came behind that is not for it.
                 break;
             }
@@ -75,6 +75,7 @@ impl Connection {
         match step {
             Step::Pending | Step::Idle | Step::Continue => {}
             Step::Accepted(response) => self.accept(channel, response),
+            Step::Reached(response) => self.answer_join(channel, &response),
             Step::Refused(refusal) => self.refuse(channel, refusal),
             Step::Reply { reply, reference } => self.reply_or_crash(channel, &reply, reference.as_ref(), cx),
             Step::Frame(frame) => self.emit(frame),
@@ -108,7 +109,15 @@ impl Connection {
             Err(error) => return self.refuse(channel, JoinRefusal::Crashed(error.into())),
         };
         topic.iter().for_each(|topic| session.share_topic(channel, topic));
-        let accepted = self.session.accept_join(channel, &response);
+        let pubsub = client.endpoint.pubsub();
+        if let Some(topic) = topic.filter(|topic| !pubsub.is_settled(topic)) {
+            return joined.reach(pubsub, topic, response);
+        }
+        self.answer_join(channel, &response);
+    }
+
+    fn answer_join(&mut self, channel: ChannelId, response: &Payload) {
+        let accepted = self.session.accept_join(channel, response);
         self.checked(accepted);
         self.transmit();
         self.with_route(channel, |metrics| metrics.joins_ok.increment(1));

@@ -38,7 +38,6 @@ impl Following {
     ) -> Result<(Payload, Option<Replay>), EncodeError> {
         let ring = core.client.endpoint.ring(&core.topic);
         let ring = ring.expect("at least the channel's own route keeps a history of the topic");
-        let epoch = ring.epoch().to_owned();
         let (seat, found) = ring.join(&self.recover, || drop(core.subscribe()));
         self.seat = Some(seat);
         let missed = found.missed.map(|missed| {
@@ -52,9 +51,14 @@ impl Following {
             (Some(_), _) => (found.newest, Some(false)),
             (None, _) => (found.newest, None),
         };
-        let response = position::tell(response, &epoch, offset, recovered)?;
+        let response = position::tell(response, &found.epoch, offset, recovered)?;
         self.note(core, missed.as_ref().map(|missed| missed.as_ref().err().copied()));
         Ok((response, missed.and_then(Result::ok)))
+    }
+
+    /// The position that was told the client may not count all that other nodes broadcast: it is worth nothing later on.
+    pub(crate) fn miss(&self) {
+        self.seat.iter().for_each(Seat::miss);
     }
 
     /// The channel is not subscribed any more.

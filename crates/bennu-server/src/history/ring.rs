@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bennu_protocol::{Broadcast, EncodeError};
-use bennu_pubsub::Delivery;
+use bennu_protocol::{Broadcast, EncodeError, Topic};
+use bennu_pubsub::{Delivery, Gap, LinkStatus, PubSub, Subscriber, SubscriberId};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -26,9 +27,12 @@ const FRAME_BYTES: usize = 96;
 /// kept, and while a channel subscribes and looks what its client missed. So it comes before
 /// the PubSub's locks, and nobody may wait for it who holds one of those.
 pub(crate) struct Ring {
+    topic: Topic,
     history: Arc<History>,
-    /// Random, so that a position in a ring that is gone fits no other.
-    epoch: String,
+    pubsub: PubSub,
+    /// In a cluster, what other nodes broadcast has to be kept as long as the ring lives, whoever is joined; from
+    /// the first join on.
+    keeper: OnceLock<Keeper>,
     /// Bytes of all rings.
     total: Arc<AtomicUsize>,
     /// Bytes that it takes with nothing in it.
@@ -36,8 +40,12 @@ pub(crate) struct Ring {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    /// Random, so that a position in a ring that is gone fits no other; and another one whenever
+    /// broadcasts may have been missed.
+    epoch: String,
+    /// Since when the link to other nodes, if there is one, was up when this epoch began.
+    link_since: Option<Instant>,
     /// The newest at the back; their offsets end with `newest`.
     kept: VecDeque<Kept>,
     bytes: usize,
@@ -56,8 +64,32 @@ struct Kept {
 /// A joined channel's place at a ring; keeps the ring alive.
 pub(super) struct Seat(Arc<Ring>);
 
+/// The ring's own subscription to its topic.
+struct Keeper {
+    id: SubscriberId,
+    hole: Arc<Hole>,
+}
+
+/// Whether broadcasts of other nodes were missed since the epoch began. Told under the PubSub's locks, so nothing is done there.
+#[derive(Default)]
+struct Hole(AtomicBool);
+
+impl Subscriber for Hole {
+    fn deliver(&self, _: SubscriberId, delivery: &Delivery, _: Option<SubscriberId>) {
+        if delivery.get::<Gap>().is_some() {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    /// It is nobody that anything is sent to.
+    fn count(&self, _: SubscriberId) -> usize {
+        0
+    }
+}
+
 /// What a channel finds when it joins.
 pub(super) struct Found {
+    pub(super) epoch: String,
     pub(super) newest: u64,
     /// What the client missed, if it asked.
     pub(super) missed: Option<Result<Vec<Delivery>, Lost>>,
@@ -76,19 +108,25 @@ pub(super) enum Lost {
     TooOld,
     #[error("what it missed is more than its connection may have waiting")]
     TooMuch,
+    #[error("the link to other nodes is down, so what they broadcast is not known")]
+    CutOff,
 }
 
 impl Ring {
-    pub(super) fn new(topic: &str, history: Arc<History>, total: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(topic: &Topic, history: Arc<History>, pubsub: PubSub, total: Arc<AtomicUsize>) -> Self {
         let own_bytes = RING_BYTES + topic.len();
         total.fetch_add(own_bytes, Ordering::Relaxed);
-        // Keys that the system seeded, hashed: unlike any other, and no one can guess it.
-        let epoch = format!("{:016x}", RandomState::new().hash_one(Instant::now()));
-        Ring { history, epoch, total, own_bytes, state: Mutex::default() }
-    }
-
-    pub(super) fn epoch(&self) -> &str {
-        &self.epoch
+        let state = State {
+            epoch: new_epoch(),
+            link_since: up_since(&pubsub.link()),
+            kept: VecDeque::new(),
+            bytes: 0,
+            newest: 0,
+            seats: 0,
+            left: None,
+        };
+        let (topic, keeper) = (topic.clone(), OnceLock::new());
+        Ring { topic, history, pubsub, keeper, total, own_bytes, state: Mutex::new(state) }
     }
 
     /// Numbers a broadcast, has it sent, and keeps it, unless nobody could ever ask for it.
@@ -120,17 +158,51 @@ impl Ring {
     pub(super) fn join(self: Arc<Self>, recover: &Recover, subscribe: impl FnOnce()) -> (Seat, Found) {
         let mut state = self.state.lock();
         self.expire(&mut state);
+        let link = self.pubsub.link();
+        if link != LinkStatus::Local {
+            self.keep_subscribed();
+        }
         subscribe();
+        // After that: of what is missed from here on the channel hears itself.
+        self.look_for_holes(&mut state, &link);
         state.seats += 1;
         let missed = match recover {
             Recover::NotAsked => None,
             Recover::Malformed => Some(Err(Lost::Malformed)),
-            Recover::Since(position) if position.epoch != self.epoch => Some(Err(Lost::OtherEpoch)),
+            Recover::Since(_) if link.is_down() => Some(Err(Lost::CutOff)),
+            Recover::Since(position) if position.epoch != state.epoch => Some(Err(Lost::OtherEpoch)),
             Recover::Since(position) => Some(state.since(position.offset)),
         };
-        let found = Found { newest: state.newest, missed };
+        let found = Found { epoch: state.epoch.clone(), newest: state.newest, missed };
         drop(state);
         (Seat(self), found)
+    }
+
+    fn keep_subscribed(&self) {
+        self.keeper.get_or_init(|| {
+            let keeper = Keeper { id: SubscriberId::unique(), hole: Arc::default() };
+            self.pubsub.add_subscriber(self.topic.clone(), keeper.id, keeper.hole.clone());
+            keeper
+        });
+    }
+
+    /// Begins a new epoch if something that was broadcast may be missing: no client can recover then that knows the last one.
+    fn look_for_holes(&self, state: &mut State, link: &LinkStatus) {
+        let has_hole = self.keeper.get().is_some_and(|keeper| keeper.hole.0.swap(false, Ordering::AcqRel));
+        let link_since = up_since(link);
+        if has_hole || link_since != state.link_since {
+            state.link_since = link_since;
+            state.epoch = new_epoch();
+            let kept = state.kept.len();
+            self.drop_oldest(state, kept);
+        }
+    }
+
+    /// Something was broadcast, or may have been, that has no number here.
+    pub(super) fn miss(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.hole.0.store(true, Ordering::Release);
+        }
     }
 
     /// Drops what is too old, unless somebody is at it just now.
@@ -198,8 +270,31 @@ impl State {
     }
 }
 
+/// Keys that the system seeded, hashed: unlike any other, and no one can guess it.
+fn new_epoch() -> String {
+    format!("{:016x}", RandomState::new().hash_one(Instant::now()))
+}
+
+/// Since when the link has not been down; none while it is, and without a cluster.
+fn up_since(link: &LinkStatus) -> Option<Instant> {
+    match link {
+        LinkStatus::Up { since, .. } => Some(*since),
+        _ => None,
+    }
+}
+
+impl Seat {
+    /// What other nodes broadcast may not have arrived when the position was told.
+    pub(super) fn miss(&self) {
+        self.0.miss();
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get() {
+            self.pubsub.remove_subscriber(&self.topic, keeper.id);
+        }
         self.total.fetch_sub(self.own_bytes + self.state.get_mut().bytes, Ordering::Relaxed);
     }
 }

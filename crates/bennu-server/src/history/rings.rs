@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bennu_protocol::{Broadcast, EncodeError, Topic};
-use bennu_pubsub::Delivery;
+use bennu_pubsub::{Delivery, PubSub};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -21,6 +21,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 ///
 /// The table's lock is held to find a ring and to sweep, never while something is broadcast.
 pub(crate) struct Rings {
+    pubsub: PubSub,
     budget: usize,
     /// Bytes of all rings; each counts its own.
     bytes: Arc<AtomicUsize>,
@@ -43,8 +44,8 @@ struct Slot {
 }
 
 impl Rings {
-    pub(crate) fn new(budget: usize) -> Self {
-        Rings { budget, bytes: Arc::default(), table: Mutex::default() }
+    pub(crate) fn new(pubsub: PubSub, budget: usize) -> Self {
+        Rings { pubsub, budget, bytes: Arc::default(), table: Mutex::default() }
     }
 
     /// Broadcasts with an offset, and keeps what was sent.
@@ -71,6 +72,22 @@ impl Rings {
         published
     }
 
+    /// Numbers and keeps what another node broadcast, for the subscribers of this one.
+    pub(crate) fn publish_remote(&self, delivery: &Delivery, history: &Arc<History>) {
+        let Some(broadcast) = delivery.get::<Broadcast>() else { return };
+        let send = |numbered| self.pubsub.local_broadcast(delivery.topic(), numbered);
+        if let Err(error) = self.publish(broadcast, history, send) {
+            let topic = delivery.topic();
+            tracing::error!(
+                topic,
+                %error,
+                "a broadcast of another node cannot be kept: who recovers from before it has to start anew"
+            );
+            self.ring(broadcast.topic(), history).miss();
+            self.pubsub.redeliver(delivery);
+        }
+    }
+
     /// The ring of a topic, made if there is none.
     pub(crate) fn ring(&self, topic: &Topic, history: &Arc<History>) -> Arc<Ring> {
         let mut table = self.table.lock();
@@ -82,7 +99,7 @@ impl Rings {
             slot.used = used;
             return slot.ring.clone();
         }
-        let ring = Arc::new(Ring::new(topic, history.clone(), self.bytes.clone()));
+        let ring = Arc::new(Ring::new(topic, history.clone(), self.pubsub.clone(), self.bytes.clone()));
         table.rings.insert(topic.clone(), Slot { ring: ring.clone(), used });
         ring
     }
@@ -150,7 +167,6 @@ impl fmt::Debug for Rings {
 #[cfg(test)]
 mod tests {
     use bennu_protocol::Payload;
-    use bennu_pubsub::PubSub;
 
     use super::super::position::Recover;
     use super::super::ring::Seat;
@@ -177,7 +193,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn topics_that_nobody_ever_joined_keep_nothing() {
-        let rings = Rings::new(usize::MAX);
+        let rings = Rings::new(PubSub::local(), usize::MAX);
         for n in 0..100 {
             publish(&rings, &format!("user:{n}"));
         }
@@ -189,7 +205,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn topics_that_were_joined_and_left_go_away_and_give_back_their_bytes() {
-        let rings = Rings::new(usize::MAX);
+        let rings = Rings::new(PubSub::local(), usize::MAX);
         for n in 0..100 {
             drop(join(&rings, &format!("room:{n}")));
             publish(&rings, &format!("room:{n}"));
@@ -214,7 +230,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn however_many_topics_are_joined_and_left_the_budget_holds() {
-        let rings = Rings::new(50_000);
+        let rings = Rings::new(PubSub::local(), 50_000);
         let mut seats = Vec::new();
         for n in 0..1_000 {
             let seat = join(&rings, &format!("room:{n}"));

@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use http::header;
 use http::request::Parts;
 
+use crate::broadcast::settle;
 use crate::connection::{Connection, ConnectionStart};
 use crate::endpoint::Endpoint;
 use crate::metrics::{ConnectResult, TransportMetrics};
@@ -92,8 +93,23 @@ impl Target<'_> {
     }
 
     /// The connection of an accepted client, with the rules of its transport; none if its credential has
-    /// expired or is revoked.
-    pub(crate) fn connection(
+    /// expired or is revoked. It is there once what disconnects it on other nodes arrives.
+    pub(crate) async fn connection(
+        &self,
+        connected: (impl Into<Encoding>, AnyConnected),
+        session: &Arc<SessionConfig>,
+        transport: TransportKind,
+    ) -> Result<Connection, NotConnected> {
+        let pubsub = self.endpoint.pubsub();
+        let id = connected.1.id.clone();
+        let connection = self.begin(connected, session, transport)?;
+        if let Some(id) = id.filter(|id| !pubsub.is_settled(id)) {
+            settle(pubsub, &id).await;
+        }
+        Ok(connection)
+    }
+
+    fn begin(
         &self,
         (encoding, connected): (impl Into<Encoding>, AnyConnected),
         session: &Arc<SessionConfig>,

@@ -75,7 +75,7 @@ impl Handshake<'_> {
         let mount = self.target.mount;
         let connected = (self.encoding(serializer, extension), connected);
         let connection = self.target.connection(connected, &mount.session, TransportKind::WebSocket);
-        let connection = connection.map_err(|error| self.refuse(error))?;
+        let connection = connection.await.map_err(|error| self.refuse(error))?;
         metrics.connect(ConnectResult::Ok);
         let response = switching_protocols(&key, subprotocol, extension);
         Ok(Upgrade { response, connection, decoder: self.decoder(extension) })

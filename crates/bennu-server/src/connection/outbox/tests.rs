@@ -30,8 +30,7 @@ fn channel(index: usize) -> ChannelId {
 }
 
 fn delivery(event: &str) -> Delivery {
-    let json = serde_json::to_vec(&Broadcast::new("room:1", event, Payload::empty())).unwrap();
-    Delivery::decode("room:1".into(), std::any::type_name::<Broadcast>(), json)
+    Delivery::new("room:1", Broadcast::new("room:1", event, Payload::empty()))
 }
 
 /// The number of a frame; the rest of it is filling.

@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod exchange;
 mod options;
 mod request;
 mod session;
@@ -32,6 +33,7 @@ use crate::mount::PathPattern;
 use crate::params::Params;
 use crate::socket::TransportKind;
 
+pub(crate) use self::exchange::Exchange;
 pub(crate) use self::sessions::random_text;
 
 pub use self::options::LongPollOptions;
@@ -150,10 +152,11 @@ impl LongPoll<'_> {
         let LongPollMount { options, sessions, .. } = self.longpoll;
         let endpoint = self.target.endpoint;
         let token = SessionToken::verify(token, endpoint.tokens(), &self.target.mount.base, options)?;
-        let route = if token.endpoint == endpoint.id() {
-            Route::Here(sessions.find(&token.topic)?)
+        let exchange = endpoint.exchange();
+        let route = if token.owner == *exchange.own() {
+            Route::Here(sessions.find(&token.session)?)
         } else {
-            Route::Elsewhere { pubsub: endpoint.pubsub().clone(), topic: token.topic }
+            Route::Elsewhere { exchange: exchange.clone(), owner: token.owner, session: token.session }
         };
         Some(SessionRef { route, window: options.window, pubsub_timeout: options.pubsub_timeout })
     }
@@ -168,23 +171,22 @@ impl LongPoll<'_> {
         let Target { endpoint, mount, .. } = self.target;
         let LongPollMount { options, sessions, session, .. } = self.longpoll;
         let transport = TransportKind::LongPoll;
-        let (place, requests) =
-            sessions.open(options.max_sessions, endpoint.pubsub()).map_err(|_| self.full())?;
+        let (place, requests) = sessions.open(options.max_sessions).map_err(|_| self.full())?;
         // Taken out, so that no program passes it on with the other headers.
         let auth_token = mount.options.auth_token.then(|| parts.headers.remove(AUTH_TOKEN)).flatten();
         let auth_token = auth_token.and_then(|value| value.to_str().ok().map(str::to_owned));
         let asking = Asking { params, parts, auth_token, peer, transport };
         let connected = self.target.connect(asking).await?;
         let token = SessionToken {
-            endpoint: endpoint.id().to_owned(),
+            owner: endpoint.exchange().own().clone(),
             mount: mount.base.clone(),
-            topic: place.topic().to_owned(),
+            session: place.name().to_owned(),
         };
         let token = token.sign(endpoint.tokens(), options).map_err(|error| {
             tracing::error!(%error, "a long-poll session cannot be named");
             NotConnected::Failed
         })?;
-        let connection = self.target.connection(connected, session, transport)?;
+        let connection = self.target.connection(connected, session, transport).await?;
         self.target.metrics(transport).connect(ConnectResult::Ok);
         // The task ends with its session, and the endpoint counts and closes those.
         tokio::spawn(Session::new(connection, requests, place, options.window).run());

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bennu_protocol::{Frame, FrameKind};
-use bennu_pubsub::PubSub;
+use bennu_pubsub::{CrossingError, PubSub};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+
+use super::exchange::Address;
 
 /// One request to a session.
 pub(crate) enum Request {
@@ -17,8 +19,8 @@ pub(crate) enum Request {
     Publish(VecDeque<Frame>, AnswerTo),
     /// The poll that these answered was dropped before it had read them.
     Return(Vec<String>),
-    /// The poll that wanted its answer on this topic is no longer there.
-    Withdraw(String),
+    /// The poll that wanted its answer there is no longer waiting.
+    Withdraw(ReplyTo),
 }
 
 /// What a session says to a request.
@@ -45,39 +47,94 @@ pub(crate) enum Answer {
 /// Where the answer to a request goes.
 pub(crate) enum AnswerTo {
     Here(oneshot::Sender<Answer>),
-    Elsewhere { pubsub: PubSub, topic: String },
+    Elsewhere { pubsub: PubSub, to: ReplyTo },
 }
+
+/// Bytes of messages in one answer that crosses nodes, unless a single one is longer: all engines carry that, and the rest follows
+/// with the next poll.
+const MAX_CROSSING: usize = 256 * 1024;
 
 impl AnswerTo {
     /// Tells a requester on another node that it is heard.
     pub(crate) fn accept(&self) {
-        if let AnswerTo::Elsewhere { pubsub, topic } = self {
-            pubsub.broadcast(topic, Answer::Accepted);
+        if let AnswerTo::Elsewhere { pubsub, to } = self {
+            // It is small enough for any engine.
+            let _ = to.send(pubsub, Answer::Accepted);
         }
     }
 
-    pub(crate) fn is_on(&self, reply_topic: &str) -> bool {
-        matches!(self, AnswerTo::Elsewhere { topic, .. } if topic == reply_topic)
+    pub(crate) fn is_on(&self, reply_to: &ReplyTo) -> bool {
+        matches!(self, AnswerTo::Elsewhere { to, .. } if to == reply_to)
     }
 
-    /// Sends the answer; gives it back if nobody waits for it.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self, AnswerTo::Elsewhere { .. })
+    }
+
+    /// Takes out of `messages` what does not fit into one answer.
+    pub(crate) fn take_excess(&self, messages: &mut Vec<String>) -> Vec<String> {
+        if !self.is_elsewhere() {
+            return Vec::new();
+        }
+        let mut bytes = 0;
+        let fits = |message: &String| {
+            bytes += message.len();
+            bytes <= MAX_CROSSING
+        };
+        let count = messages.iter().map(fits).take_while(|fits| *fits).count().max(1);
+        messages.split_off(count.min(messages.len()))
+    }
+
+    /// Sends the answer; gives it back if nobody waits for it, or it cannot get there.
     pub(crate) fn send(self, answer: Answer) -> Result<(), Answer> {
         match self {
             AnswerTo::Here(sender) => sender.send(answer),
-            AnswerTo::Elsewhere { pubsub, topic } => {
-                pubsub.broadcast(&topic, answer);
-                Ok(())
-            }
+            AnswerTo::Elsewhere { pubsub, to } => to.send(&pubsub, answer.clone()).map_err(|_| {
+                // The PubSub has logged it.
+                let _ = to.send(&pubsub, Answer::Ended);
+                answer
+            }),
         }
     }
 }
 
-/// A request as it crosses nodes, on the session's private topic.
+/// Where a request came from that crossed nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplyTo {
+    pub(crate) address: Address,
+    pub(crate) request: u64,
+}
+
+impl ReplyTo {
+    fn send(&self, pubsub: &PubSub, answer: Answer) -> Result<(), CrossingError> {
+        let ReplyTo { address, request } = self;
+        let reply = Reply { request: *request, answer };
+        pubsub.direct_broadcast(&address.node, address.topic(), reply)
+    }
+}
+
+/// An answer as it crosses nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    pub(crate) request: u64,
+    pub(crate) answer: Answer,
+}
+
+/// A request as it crosses nodes.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) enum Forwarded {
-    Poll { reply_to: String },
-    Publish { frames: Vec<ForwardedFrame>, reply_to: String },
-    Withdraw { reply_to: String },
+pub(crate) struct Forwarded {
+    /// What the client's token calls the session.
+    pub(crate) session: String,
+    pub(crate) reply_to: ReplyTo,
+    pub(crate) ask: Ask,
+}
+
+/// What is asked of a session.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    Poll,
+    Publish { frames: Vec<ForwardedFrame> },
+    Withdraw,
 }
 
 /// A frame as it crosses nodes.
@@ -90,14 +147,14 @@ pub(crate) struct ForwardedFrame {
 impl Forwarded {
     /// The request, if its frames can be read.
     pub(crate) fn open(&self, pubsub: &PubSub) -> Option<Request> {
-        let answer_to = |topic: &String| AnswerTo::Elsewhere { pubsub: pubsub.clone(), topic: topic.clone() };
-        Some(match self {
-            Forwarded::Poll { reply_to } => Request::Poll(answer_to(reply_to)),
-            Forwarded::Publish { frames, reply_to } => {
+        let answer_to = AnswerTo::Elsewhere { pubsub: pubsub.clone(), to: self.reply_to.clone() };
+        Some(match &self.ask {
+            Ask::Poll => Request::Poll(answer_to),
+            Ask::Publish { frames } => {
                 let frames = frames.iter().map(ForwardedFrame::open).collect::<Option<_>>()?;
-                Request::Publish(frames, answer_to(reply_to))
+                Request::Publish(frames, answer_to)
             }
-            Forwarded::Withdraw { reply_to } => Request::Withdraw(reply_to.clone()),
+            Ask::Withdraw => Request::Withdraw(self.reply_to.clone()),
         })
     }
 }
@@ -115,36 +172,57 @@ impl ForwardedFrame {
 
 #[cfg(test)]
 mod tests {
-    use bennu_pubsub::{Delivery, PubSubMessage};
+    use serde::de::DeserializeOwned;
 
     use super::*;
 
+    fn reply_to(request: u64) -> ReplyTo {
+        ReplyTo { address: Address { node: "a".to_owned(), endpoint: "e".to_owned() }, request }
+    }
+
     /// A message as another process gets it.
-    fn crossed<M: PubSubMessage + Clone>(message: M) -> M {
-        let sent = PubSub::local().broadcast("t", message);
-        let received = Delivery::decode("t".into(), sent.type_name(), sent.encode().unwrap());
-        received.get::<M>().expect("the message is readable there").clone()
+    fn crossed<M: Serialize + DeserializeOwned>(message: &M) -> M {
+        serde_json::from_slice(&serde_json::to_vec(message).unwrap()).unwrap()
     }
 
     #[test]
     fn requests_cross_processes() {
         // Text of a hostile client need not be UTF-8; the session shall see it as it came.
         let frames = [Frame::text("[1]"), Frame::text(vec![b'[', 0xff]), Frame::binary(vec![0, 255])];
-        let sent = Forwarded::Publish {
-            frames: frames.iter().map(ForwardedFrame::new).collect(),
-            reply_to: "r".to_owned(),
-        };
-        let Some(Request::Publish(received, answer_to)) = crossed(sent).open(&PubSub::local()) else {
+        let ask = Ask::Publish { frames: frames.iter().map(ForwardedFrame::new).collect() };
+        let sent = Forwarded { session: "s".to_owned(), reply_to: reply_to(7), ask };
+        let Some(Request::Publish(received, answer_to)) = crossed(&sent).open(&PubSub::local()) else {
             panic!("another request")
         };
         assert_eq!(received, frames);
-        assert!(answer_to.is_on("r"));
+        assert!(answer_to.is_on(&reply_to(7)) && !answer_to.is_on(&reply_to(8)));
     }
 
     #[test]
     fn answers_cross_processes() {
         for answer in [Answer::Accepted, Answer::Messages(vec!["[1]".to_owned()]), Answer::Gone] {
-            assert_eq!(crossed(answer.clone()), answer);
+            let reply = Reply { request: 7, answer };
+            assert_eq!(crossed(&reply), reply);
+        }
+    }
+
+    #[test]
+    fn an_answer_to_another_node_holds_what_an_engine_carries() {
+        let elsewhere = AnswerTo::Elsewhere { pubsub: PubSub::local(), to: reply_to(1) };
+        let (sender, _receiver) = oneshot::channel();
+        let here = AnswerTo::Here(sender);
+        let message = |length: usize| "x".repeat(length);
+        for (name, lengths, expected) in [
+            ("none", &[][..], 0),
+            ("all", &[1, MAX_CROSSING - 1], 2),
+            ("some", &[1, MAX_CROSSING - 1, 1, 1], 2),
+            ("one that is longer", &[MAX_CROSSING + 1, 1], 1),
+            ("one that is longer behind another", &[1, MAX_CROSSING + 1], 1),
+        ] {
+            let mut messages: Vec<String> = lengths.iter().copied().map(message).collect();
+            assert_eq!(here.take_excess(&mut messages).len(), 0, "{name}");
+            let excess = elsewhere.take_excess(&mut messages);
+            assert_eq!((messages.len(), excess.len()), (expected, lengths.len() - expected), "{name}");
         }
     }
 }

@@ -97,10 +97,12 @@ impl Session {
             match request {
                 Request::Poll(answer_to) => {
                     answer_to.accept();
-                    match answer_to.send(Answer::Messages(messages)) {
-                        Err(Answer::Messages(returned)) => messages = returned,
-                        Ok(()) | Err(_) => return,
+                    let mut excess = answer_to.take_excess(&mut messages);
+                    if let Err(Answer::Messages(mut returned)) = answer_to.send(Answer::Messages(messages)) {
+                        returned.append(&mut excess);
+                        excess = returned;
                     }
+                    messages = excess;
                 }
                 Request::Publish(_, answer_to) => answer(answer_to, Answer::Gone),
                 Request::Return(mut returned) => {
@@ -170,13 +172,22 @@ impl Session {
     /// Answers the waiting poll if there is anything to say.
     fn answer_poll(&mut self) {
         let Some(poll) = self.poll.take() else { return };
-        let messages = self.take_messages();
+        let mut messages = self.take_messages();
         if messages.is_empty() {
             self.poll = Some(poll);
             return;
         }
+        let excess = poll.answer_to.take_excess(&mut messages);
+        if !excess.is_empty() {
+            self.take_back(excess);
+        }
+        let is_elsewhere = poll.answer_to.is_elsewhere();
         if let Err(Answer::Messages(messages)) = poll.answer_to.send(Answer::Messages(messages)) {
             self.take_back(messages);
+            if is_elsewhere {
+                // No poll that comes this way would ever get past it.
+                self.connection.close_with(close::INTERNAL_ERROR);
+            }
         }
     }
 

@@ -1,14 +1,15 @@
 //! How a request reaches the session that its token names.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bennu_protocol::Frame;
-use bennu_pubsub::{PubSub, Subscription};
+use bennu_pubsub::CrossingError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::request::{Answer, AnswerTo, Forwarded, ForwardedFrame, Request};
-use super::sessions::random_text;
+use super::exchange::{Address, Asked, Exchange};
+use super::request::{Answer, AnswerTo, Ask, Forwarded, ForwardedFrame, Request};
 
 /// A session as seen by the HTTP requests to it.
 pub(crate) struct SessionRef {
@@ -20,8 +21,8 @@ pub(crate) struct SessionRef {
 pub(crate) enum Route {
     /// It is on this node.
     Here(mpsc::Sender<Request>),
-    /// Another node has it and listens to this topic.
-    Elsewhere { pubsub: PubSub, topic: String },
+    /// Another endpoint has it.
+    Elsewhere { exchange: Arc<Exchange>, owner: Address, session: String },
 }
 
 /// What a poll came to.
@@ -45,8 +46,8 @@ impl SessionRef {
         let until = Instant::now() + self.window;
         let answer = match &self.route {
             Route::Here(sender) => ask(sender, Request::Poll).await,
-            Route::Elsewhere { pubsub, topic } => {
-                self.forward(pubsub, topic, |reply_to| Forwarded::Poll { reply_to }).await
+            Route::Elsewhere { exchange, owner, session } => {
+                self.forward(Way { exchange, owner, session }, Ask::Poll).await
             }
         };
         match answer {
@@ -67,9 +68,9 @@ impl SessionRef {
         let until = Instant::now() + self.window;
         let answer = match &self.route {
             Route::Here(sender) => ask(sender, |answer_to| Request::Publish(frames.into(), answer_to)).await,
-            Route::Elsewhere { pubsub, topic } => {
+            Route::Elsewhere { exchange, owner, session } => {
                 let frames = frames.iter().map(ForwardedFrame::new).collect();
-                self.forward(pubsub, topic, |reply_to| Forwarded::Publish { frames, reply_to }).await
+                self.forward(Way { exchange, owner, session }, Ask::Publish { frames }).await
             }
         };
         match answer {
@@ -89,25 +90,25 @@ impl SessionRef {
 
     /// Sends a request to another node. The session keeps the time there; what is waited for here is
     /// that it is heard at all, and somewhat longer than a window for the answer.
-    async fn forward(
-        &self,
-        pubsub: &PubSub,
-        topic: &str,
-        request: impl FnOnce(String) -> Forwarded,
-    ) -> Answer {
-        let mut replies = pubsub.subscribe(format!("phx:lp:reply:{}", random_text()));
-        let mut withdrawal = Withdrawal { pubsub, topic, reply_to: Some(replies.topic().to_owned()) };
-        pubsub.broadcast(topic, request(replies.topic().to_owned()));
-        let first = tokio::time::timeout(self.pubsub_timeout, next(&mut replies)).await;
-        let answer = match first {
-            Ok(Answer::Accepted) => {
+    async fn forward(&self, way: Way<'_>, ask: Ask) -> Answer {
+        let asked = way.exchange.begin();
+        if way.send(&asked, ask).is_err() {
+            // The PubSub has logged that it is too large to cross.
+            return Answer::NotTaken;
+        }
+        let mut forwarding = Forwarding { way, asked, is_answered: false };
+        let answers = &mut forwarding.asked.answers;
+        let first = tokio::time::timeout(self.pubsub_timeout, answers.recv()).await;
+        let answer = match first.ok().flatten() {
+            Some(Answer::Accepted) => {
                 let patience = self.window + self.pubsub_timeout;
-                tokio::time::timeout(patience, next(&mut replies)).await.unwrap_or(Answer::Accepted)
+                let answer = tokio::time::timeout(patience, answers.recv()).await;
+                answer.ok().flatten().unwrap_or(Answer::Accepted)
             }
-            Ok(answer) => answer,
-            Err(_) => Answer::Gone,
+            Some(answer) => answer,
+            None => Answer::Gone,
         };
-        withdrawal.reply_to = None;
+        forwarding.is_answered = !matches!(answer, Answer::Accepted | Answer::Gone);
         answer
     }
 }
@@ -115,7 +116,7 @@ impl SessionRef {
 /// Asks a session of this node, which keeps the time itself and answers in any case.
 async fn ask(sender: &mpsc::Sender<Request>, request: impl FnOnce(AnswerTo) -> Request) -> Answer {
     let (answer_to, answer) = oneshot::channel();
-    let mut asked = Asked { sender, answer };
+    let mut asked = AskedHere { sender, answer };
     match sender.send(request(AnswerTo::Here(answer_to))).await {
         Ok(()) => (&mut asked.answer).await.unwrap_or(Answer::Ended),
         Err(_) => Answer::Gone,
@@ -123,12 +124,12 @@ async fn ask(sender: &mpsc::Sender<Request>, request: impl FnOnce(AnswerTo) -> R
 }
 
 /// Gives back what came for a requester that was dropped before it had read it.
-struct Asked<'a> {
+struct AskedHere<'a> {
     sender: &'a mpsc::Sender<Request>,
     answer: oneshot::Receiver<Answer>,
 }
 
-impl Drop for Asked<'_> {
+impl Drop for AskedHere<'_> {
     fn drop(&mut self) {
         self.answer.close();
         if let Ok(Answer::Messages(messages)) = self.answer.try_recv() {
@@ -138,26 +139,33 @@ impl Drop for Asked<'_> {
     }
 }
 
-async fn next(replies: &mut Subscription) -> Answer {
-    loop {
-        if let Some(answer) = replies.recv().await.ok().and_then(|delivery| delivery.get::<Answer>().cloned())
-        {
-            return answer;
-        }
+/// How a session on another node is reached.
+struct Way<'a> {
+    exchange: &'a Exchange,
+    owner: &'a Address,
+    session: &'a str,
+}
+
+impl Way<'_> {
+    fn send(&self, asked: &Asked, ask: Ask) -> Result<(), CrossingError> {
+        let (session, reply_to) = (self.session.to_owned(), asked.reply_to.clone());
+        self.exchange.send(self.owner, Forwarded { session, reply_to, ask })
     }
 }
 
-/// Tells the session when the requester is dropped: its client has gone, and must not be sent messages.
-struct Withdrawal<'a> {
-    pubsub: &'a PubSub,
-    topic: &'a str,
-    reply_to: Option<String>,
+/// Tells the session when nobody waits for its answer any more, which must take no messages with it: the client has gone,
+/// or the session took too long.
+struct Forwarding<'a> {
+    way: Way<'a>,
+    asked: Asked,
+    is_answered: bool,
 }
 
-impl Drop for Withdrawal<'_> {
+impl Drop for Forwarding<'_> {
     fn drop(&mut self) {
-        if let Some(reply_to) = self.reply_to.take() {
-            self.pubsub.broadcast(self.topic, Forwarded::Withdraw { reply_to });
+        if !self.is_answered {
+            // It is small enough for any engine.
+            let _ = self.way.send(&self.asked, Ask::Withdraw);
         }
     }
 }

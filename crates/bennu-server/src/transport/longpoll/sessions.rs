@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
 use bennu_token::{SignError, SignOptions, Tokens, VerifyOptions};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::exchange::Address;
 use super::options::LongPollOptions;
-use super::request::{Forwarded, Request};
+use super::request::Request;
 
 /// What the tokens are for.
 const SALT: &str = "bennu long poll";
@@ -25,12 +25,10 @@ const MAX_REQUESTS: usize = 64;
 #[derive(Default)]
 pub(crate) struct Sessions(Mutex<HashMap<String, mpsc::Sender<Request>>>);
 
-/// A session's place in the table and on its private topic; both are free when it is dropped.
+/// A session's place in the table, which is free when it is dropped.
 pub(crate) struct Place {
     sessions: Arc<Sessions>,
-    pubsub: PubSub,
-    subscriber: SubscriberId,
-    topic: String,
+    name: String,
 }
 
 /// The table holds as many sessions as it may.
@@ -39,56 +37,36 @@ pub(crate) struct Full;
 
 impl Sessions {
     /// The way to a session of this node, if it lives.
-    pub(crate) fn find(&self, topic: &str) -> Option<mpsc::Sender<Request>> {
-        self.0.lock().get(topic).cloned()
+    pub(crate) fn find(&self, name: &str) -> Option<mpsc::Sender<Request>> {
+        self.0.lock().get(name).cloned()
     }
 
     /// Makes room for a new session.
     pub(crate) fn open(
         self: &Arc<Self>,
         max_sessions: usize,
-        pubsub: &PubSub,
     ) -> Result<(Place, mpsc::Receiver<Request>), Full> {
-        let topic = format!("phx:lp:{}", random_text());
+        let name = random_text();
         let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
         let mut table = self.0.lock();
         if table.len() >= max_sessions {
             return Err(Full);
         }
-        table.insert(topic.clone(), sender.clone());
+        table.insert(name.clone(), sender);
         drop(table);
-        let subscriber = SubscriberId::unique();
-        pubsub.add_subscriber(&*topic, subscriber, Arc::new(Inbox { sender, pubsub: pubsub.clone() }));
-        Ok((Place { sessions: self.clone(), pubsub: pubsub.clone(), subscriber, topic }, receiver))
+        Ok((Place { sessions: self.clone(), name }, receiver))
     }
 }
 
 impl Place {
-    pub(crate) fn topic(&self) -> &str {
-        &self.topic
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.sessions.0.lock().remove(&self.topic);
-        self.pubsub.remove_subscriber(&self.topic, self.subscriber);
-    }
-}
-
-/// Takes what other nodes send to a session.
-struct Inbox {
-    sender: mpsc::Sender<Request>,
-    pubsub: PubSub,
-}
-
-impl Subscriber for Inbox {
-    fn deliver(&self, _: SubscriberId, delivery: &Delivery, _: Option<SubscriberId>) {
-        let request = delivery.get::<Forwarded>().and_then(|forwarded| forwarded.open(&self.pubsub));
-        let Some(request) = request else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.sender.try_send(request) {
-            tracing::warn!("a long-poll session has too many requests at once; one is dropped");
-        }
+        self.sessions.0.lock().remove(&self.name);
     }
 }
 
@@ -96,11 +74,11 @@ impl Subscriber for Inbox {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionToken {
     /// The endpoint that has the session.
-    pub(crate) endpoint: String,
+    pub(crate) owner: Address,
     /// The mount at which it was opened.
     pub(crate) mount: String,
-    /// Its private topic.
-    pub(crate) topic: String,
+    /// The session, among those of the endpoint.
+    pub(crate) session: String,
 }
 
 impl SessionToken {

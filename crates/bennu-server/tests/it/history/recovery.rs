@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bennu_protocol::{EncodeError, Payload};
-use bennu_server::{BuildError, Channels, Endpoint, History, SocketOptions};
+use bennu_server::{BroadcastError, BuildError, Channels, Endpoint, History, SocketOptions};
 use serde_json::json;
 
 use super::{Room, assert_offset, endpoint, join, joined, shout, since};
@@ -207,6 +207,7 @@ async fn a_payload_that_cannot_carry_an_offset_is_the_broadcasters_error() {
         (Payload::json(&[1]).unwrap(), Err(EncodeError::NoMembers)),
         (Payload::json(&json!({"phx_offset": 7})).unwrap(), taken),
     ] {
+        let error = error.map_err(BroadcastError::Encode);
         assert_eq!(endpoint.broadcast("room:a", "msg", payload.clone()), error, "{payload:?}");
         assert_eq!(
             endpoint.broadcast("room:nobody", "msg", payload),
