@@ -81,14 +81,15 @@ pub trait Channel: Send + Sized + 'static {
     }
 
     /// Handles a typed PubSub message on the own topic, anything on a topic that was
-    /// subscribed to with [`Context::subscribe`], and what [`ChannelRef::send`](crate::ChannelRef::send) sent.
-    /// By default it logs that nobody handles it.
+    /// subscribed to with [`Context::subscribe`], and what [`ChannelRef::send`](crate::ChannelRef::send) sent. In
+    /// a cluster a `Gap` comes as well, on any of these topics, when messages of another node did not arrive.
+    /// By default it logs that nobody handles it; a `Gap` it passes over.
     fn handle_info(
         &mut self,
         info: Info,
         cx: &mut Context<Self::Assigns>,
     ) -> impl Future<Output = HandlerResult> + Send {
-        tracing::warn!(topic = %cx.topic(), ?info, "a message came for a channel that has no handle_info");
+        info.log_unhandled(cx.topic());
         async { Handled::no_reply() }
     }
 

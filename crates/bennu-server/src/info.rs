@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 
 use bennu_protocol::Broadcast;
-use bennu_pubsub::{Delivery, PubSubMessage};
+use bennu_pubsub::{Delivery, Gap, PubSubMessage};
 
 /// A message for [`Channel::handle_info`](crate::Channel::handle_info).
 ///
@@ -61,6 +61,17 @@ impl Info {
         match &self.0 {
             Kind::Delivery(delivery) => Some(delivery.topic()),
             Kind::Local { .. } => None,
+        }
+    }
+
+    /// What a channel does with it that has no `handle_info`.
+    #[doc(hidden)]
+    pub fn log_unhandled(&self, topic: &str) {
+        match self.get::<Gap>() {
+            Some(gap) => tracing::debug!(topic, missed = gap.missed, "a channel may have missed broadcasts"),
+            None => {
+                tracing::warn!(topic, info = ?self, "a message came for a channel that has no handle_info")
+            }
         }
     }
 

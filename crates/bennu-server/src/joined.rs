@@ -344,9 +344,8 @@ impl Joined {
 
     /// Whether something runs that comes before the channel's end, unless the connection ends with it.
     pub(crate) fn is_at_work(&self) -> bool {
-        let is_reaching =
-            |busy: &Box<Busy>| matches!(busy.running, Some(Running::Handler(_) | Running::Reach(_)));
-        self.busy.as_ref().is_some_and(is_reaching)
+        let running = self.busy.as_ref().and_then(|busy| busy.running.as_ref());
+        matches!(running, Some(Running::Handler(_) | Running::Reach(_)))
     }
 
     /// Whether nothing runs and nothing of the client's waits.

@@ -51,6 +51,7 @@ struct State {
     cut: HashSet<(String, String)>,
     lose: u64,
     delay: Duration,
+    subscribe_delay: Duration,
     max_packet: Option<usize>,
 }
 
@@ -110,6 +111,11 @@ impl Hub {
     /// How long a packet is on its way.
     pub fn delay(&self, delay: Duration) {
         self.0.state.lock().delay = delay;
+    }
+
+    /// How long it takes until a subscription holds that a connected node asks for, and is confirmed.
+    pub fn subscribe_delay(&self, delay: Duration) {
+        self.0.state.lock().subscribe_delay = delay;
     }
 
     /// Largest packet that is taken; 1 MiB unless set. Nodes hear of it when they connect.
@@ -246,8 +252,10 @@ impl HubAdapter {
     async fn serve(&self, link: &Link, mut connection: Connection) -> bool {
         let hub = &self.0;
         let mut on_the_way: VecDeque<(Instant, Subject, Bytes)> = VecDeque::new();
+        let mut asked: VecDeque<(Instant, Vec<Change>)> = VecDeque::new();
         loop {
             let due = on_the_way.front().map(|(due, ..)| *due);
+            let change_due = asked.front().map(|(due, _)| *due);
             tokio::select! {
                 () = link.closed() => {
                     loop {
@@ -270,7 +278,14 @@ impl HubAdapter {
                     }
                 }
                 packets = link.outgoing(BATCH) => hub.publish(link.node().as_str(), packets),
-                changes = link.changed() => hub.change(connection.id, &changes, link),
+                changes = link.changed() => {
+                    asked.push_back((Instant::now() + hub.0.state.lock().subscribe_delay, changes));
+                }
+                () = tokio::time::sleep_until(change_due.unwrap_or_else(Instant::now)), if change_due.is_some() => {
+                    if let Some((_, changes)) = asked.pop_front() {
+                        hub.change(connection.id, &changes, link);
+                    }
+                }
             }
         }
     }

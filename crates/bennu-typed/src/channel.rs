@@ -83,7 +83,7 @@ pub trait TypedChannel: Send + Sized + 'static {
         info: Info,
         cx: &mut TypedContext<'_, Self>,
     ) -> impl Future<Output = AnswerResult> + Send {
-        tracing::warn!(topic = %cx.topic(), ?info, "a message came for a channel that has no handle_info");
+        info.log_unhandled(cx.topic());
         async { Answer::no_reply() }
     }
 

@@ -134,14 +134,17 @@ pub use bennu_protocol::{
     Broadcast, EncodeError, Encoding, IntoPayload, JoinRefRule, Payload, PayloadError, Ref, Serializer,
     Status, Topic,
 };
-pub use bennu_pubsub::{Delivery, Lagged, PubSub, PubSubMessage, Subscription};
+pub use bennu_pubsub::{
+    Codec, CodecError, CrossingError, Delivery, Gap, Lagged, LinkStatus, NodeName, PubSub, PubSubMessage,
+    Subscription,
+};
 pub use bennu_server::{
-    AllowAnonymous, AtExpiry, BuildError, Channel, ChannelError, ChannelRef, Channels, CheckOrigin,
-    Compression, ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint, EndpointBuilder,
-    Handled, HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined, LongPollOptions, Origin,
-    OriginPattern, OriginPatternError, Param, Params, QueryError, Recovery, Refusal, RenewRequest, Renewed,
-    Reply, Revocation, SlowReader, Socket, SocketOptions, SocketRef, StopReason, TerminateReason,
-    TransportKind, UnknownEvent, Unready,
+    AllowAnonymous, AtExpiry, BroadcastError, BuildError, Channel, ChannelError, ChannelRef, Channels,
+    CheckOrigin, Compression, ConnectRequest, Connected, Context, DrainOptions, DrainReport, Endpoint,
+    EndpointBuilder, Handled, HandlerResult, History, Info, JoinRefusal, JoinRequest, Joined,
+    LongPollOptions, Origin, OriginPattern, OriginPatternError, Param, Params, QueryError, Recovery, Refusal,
+    RenewRequest, Renewed, Reply, Revocation, SlowReader, Socket, SocketOptions, SocketRef, StopReason,
+    TerminateReason, TransportKind, UnknownEvent, Unready,
 };
 
 /// What most channels need, for `use bennu::prelude::*`.

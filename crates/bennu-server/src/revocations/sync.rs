@@ -1,9 +1,10 @@
 //! How nodes tell each other of revocations that one of them did not hear.
 //!
-//! A revocation is broadcast, which reaches each node at most once. So a node asks every other one that comes into sight, and all of them after
-//! an outage or a gap, for what it remembers: one node at a time and in parts, and nothing crosses when both remember the same.
+//! A revocation is broadcast, which reaches each node at most once. So a node asks every other one that comes into sight, all of them after
+//! an outage or a gap, and one from time to time, for what it remembers: one node at a time and in parts, and nothing but a digest crosses when
+//! both remember the same.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use super::{Revocation, RevocationTable, TOPIC};
 
 /// How often it is looked who has come into sight.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often one of the others is asked in any case: no fault that goes unnoticed lets a credential in for ever.
+const ASK_EVERY: Duration = Duration::from_secs(15);
 /// How long a node may take for a part of its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a node is asked that does not answer. It may have no endpoint.
@@ -56,10 +59,12 @@ pub(super) struct Sync {
     pubsub: PubSub,
     subscription: Subscription,
     link: watch::Receiver<LinkStatus>,
-    in_sight: HashSet<NodeName>,
+    in_sight: BTreeSet<NodeName>,
     /// Whom to ask, and whether that is for having been asked.
     due: VecDeque<(NodeName, bool)>,
     asking: Option<Asking>,
+    last_round: Instant,
+    rounds: usize,
 }
 
 struct Asking {
@@ -78,9 +83,11 @@ impl Sync {
             pubsub: pubsub.clone(),
             subscription: pubsub.subscribe(TOPIC),
             link,
-            in_sight: HashSet::new(),
+            in_sight: BTreeSet::new(),
             due: VecDeque::new(),
             asking: None,
+            last_round: Instant::now(),
+            rounds: 0,
         };
         Some(tokio::spawn(sync.run()).abort_handle())
     }
@@ -124,11 +131,17 @@ impl Sync {
     }
 
     fn look_around(&mut self) {
-        let nodes: HashSet<NodeName> = self.pubsub.nodes().into_iter().map(|node| node.name).collect();
+        let nodes: BTreeSet<NodeName> = self.pubsub.nodes().into_iter().map(|node| node.name).collect();
         for node in nodes.difference(&self.in_sight) {
             self.due.push_back((node.clone(), false));
         }
         self.in_sight = nodes;
+        if self.last_round.elapsed() >= ASK_EVERY && !self.in_sight.is_empty() {
+            self.last_round = Instant::now();
+            self.rounds += 1;
+            let node = self.in_sight.iter().nth(self.rounds % self.in_sight.len());
+            self.due.extend(node.map(|node| (node.clone(), false)));
+        }
     }
 
     fn ask_everyone(&mut self) {

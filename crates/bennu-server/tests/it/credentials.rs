@@ -68,7 +68,7 @@ impl Served {
     }
 
     /// Sets the time of day alone.
-    fn put_clock(&self, seconds: i64) {
+    pub(crate) fn put_clock(&self, seconds: i64) {
         *self.shift.lock() += seconds;
     }
 }

@@ -7,6 +7,7 @@ mod attacks;
 mod backlog;
 mod channels;
 mod client;
+mod cluster;
 mod compression;
 mod credentials;
 mod drain;
