@@ -18,6 +18,7 @@
 //! | `local` | none: this process alone | |
 //! | `nats://host:4222`, `tls://…` with TLS | NATS | `nats` |
 //! | `redis://host:6379`, `rediss://…` with TLS, `valkey://…`, `valkeys://…` | Redis 7 or Valkey | `redis` |
+//! | `zenoh://host:7447`, `zenoh://?discovery=multicast` | none: nodes connect to each other, by Zenoh | `zenoh` |
 //!
 //! The crate of each engine says what else its URL can hold.
 
@@ -37,6 +38,7 @@ struct Engine {
 const ENGINES: &[Engine] = &[
     Engine { schemes: &["nats", "tls"], feature: "nats", start: NATS },
     Engine { schemes: &["redis", "rediss", "valkey", "valkeys"], feature: "redis", start: REDIS },
+    Engine { schemes: &["zenoh"], feature: "zenoh", start: ZENOH },
 ];
 
 /// Why a URL makes no PubSub. No credentials of the URL are in it.
@@ -111,6 +113,14 @@ const REDIS: Start = Some(|url, options| {
 #[cfg(not(feature = "redis"))]
 const REDIS: Start = None;
 
+#[cfg(feature = "zenoh")]
+const ZENOH: Start = Some(|url, options| {
+    let zenoh = bennu_pubsub_zenoh::Zenoh::from_url(url).map_err(|error| ClusterError::Url(error.into()))?;
+    Ok(PubSub::cluster(zenoh, options)?)
+});
+#[cfg(not(feature = "zenoh"))]
+const ZENOH: Start = None;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +161,13 @@ mod tests {
         let pubsub = pubsub("nats://127.0.0.1:1,127.0.0.1:2", options()).unwrap();
         assert!(format!("{:?}", pubsub.link()).contains("nats"));
         assert!(refused("nats://host?tls=1").contains("tls of the URL is to be true or false"));
+    }
+
+    #[cfg(feature = "zenoh")]
+    #[test]
+    fn zenoh_is_named_by_its_url() {
+        assert!(refused("zenoh://").contains("no node is named"));
+        assert!(refused("zenoh://127.0.0.1:7447").contains("within a tokio runtime"));
     }
 
     #[cfg(feature = "redis")]

@@ -1,0 +1,146 @@
+//! How nodes find each other, come, and go.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use bennu_engines::Proxy;
+use bennu_pubsub::{ClusterOptions, Gap, LinkStatus, PubSub, Subscription};
+use bennu_pubsub_zenoh::Zenoh;
+use tokio::time::timeout;
+
+/// Longer than anything takes on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nobody listens there for now.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+pub(crate) fn node(name: &str, zenoh: Zenoh) -> PubSub {
+    PubSub::cluster(zenoh, ClusterOptions::new("a secret that the nodes of a test share").node(name)).unwrap()
+}
+
+/// Waits until each has heard of all others.
+pub(crate) async fn meet(nodes: &[&PubSub]) {
+    let met = async {
+        while nodes.iter().any(|node| node.nodes().len() + 1 < nodes.len()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if timeout(PATIENCE, met).await.is_err() {
+        panic!("they heard of {:?} others", nodes.iter().map(|node| node.nodes().len()).collect::<Vec<_>>());
+    }
+}
+
+pub(crate) async fn reason(node: &PubSub) -> String {
+    let mut changes = node.link_changes().unwrap();
+    let says_why =
+        |status: &LinkStatus| matches!(status, LinkStatus::Down { reason, .. } if reason.contains(':'));
+    let status = timeout(PATIENCE, changes.wait_for(says_why)).await.expect("a reason").unwrap();
+    format!("{status:?}")
+}
+
+async fn crosses(from: &PubSub, to: &PubSub) {
+    let mut there = to.subscribe("room");
+    to.settle("room").await;
+    from.broadcast("room", from.node().to_string());
+    let heard = timeout(PATIENCE, there.recv()).await.expect("it crosses").unwrap();
+    assert_eq!(heard.get::<String>(), Some(&from.node().to_string()));
+}
+
+/// Receives until so many were heard or counted as missed, and returns how many were missed.
+async fn account(subscription: &mut Subscription, messages: u64) -> u64 {
+    let (mut heard, mut missed) = (0, 0);
+    while heard + missed < messages {
+        let delivery = timeout(PATIENCE, subscription.recv()).await;
+        let delivery =
+            delivery.unwrap_or_else(|_| panic!("{heard} heard, {missed} missed of {messages}")).unwrap();
+        match delivery.get::<Gap>() {
+            Some(gap) => missed += gap.missed,
+            None => heard += 1,
+        }
+    }
+    assert_eq!(heard + missed, messages);
+    missed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_url_does_for_every_process_of_a_machine() {
+    let url = format!("zenoh://{}", free_address());
+    let zenoh = Zenoh::from_url(&url).unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|name| node(name, zenoh.clone()));
+    meet(&[&a, &b, &c]).await;
+    for (from, to) in [(&a, &b), (&b, &a), (&b, &c), (&c, &b), (&c, &a)] {
+        crosses(from, to).await;
+    }
+
+    // Whichever of them listened there is not needed by the others.
+    drop(a);
+    crosses(&b, &c).await;
+    crosses(&c, &b).await;
+    drop(b);
+    let d = node("d", zenoh.clone());
+    meet(&[&c, &d]).await;
+    crosses(&c, &d).await;
+    crosses(&d, &c).await;
+    let b = node("b", zenoh);
+    meet(&[&b, &c, &d]).await;
+    crosses(&b, &c).await;
+    crosses(&d, &b).await;
+}
+
+#[tokio::test]
+async fn a_runtime_of_one_thread_will_do() {
+    let zenoh = Zenoh::from_url(&format!("zenoh://{}", free_address())).unwrap();
+    let (a, b) = (node("a", zenoh.clone()), node("b", zenoh));
+    meet(&[&a, &b]).await;
+    crosses(&a, &b).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_taken_is_told_and_tried_again() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let zenoh = Zenoh::from_url(&format!("zenoh://?listen={address}")).unwrap();
+    let a = node("a", zenoh);
+    let reason = reason(&a).await;
+    assert!(reason.contains(&address.to_string()), "{reason}");
+    drop(other);
+    timeout(PATIENCE, a.link_changes().unwrap().wait_for(LinkStatus::is_up))
+        .await
+        .expect("it listens")
+        .unwrap();
+    let b = node("b", Zenoh::new([address.to_string()]));
+    meet(&[&a, &b]).await;
+    crosses(&a, &b).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_takes_nothing_is_cut_off_and_the_others_go_on() {
+    const MESSAGES: u64 = 1_000;
+    let [at_a, at_b] = [free_address(), free_address()];
+    let proxy = Proxy::start(at_a).await.unwrap();
+    let zenoh = |addresses: Vec<SocketAddr>| {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        Zenoh::new(addresses).gossip(false).timeout(Duration::from_secs(2))
+    };
+    let a = node("a", zenoh(vec![]).listen(at_a.to_string()));
+    let stuck = node("stuck", zenoh(vec![proxy.address()]).listen(at_b.to_string()));
+    let c = node("c", zenoh(vec![at_a, at_b]).listen(free_address().to_string()));
+    meet(&[&a, &stuck, &c]).await;
+    let (mut at_stuck, mut at_c) = (stuck.subscribe("room"), c.subscribe("room"));
+    stuck.settle("room").await;
+    c.settle("room").await;
+    a.broadcast("room", String::new());
+    assert_eq!((account(&mut at_stuck, 1).await, account(&mut at_c, 1).await), (0, 0));
+
+    proxy.freeze();
+    for _ in 0..MESSAGES {
+        a.broadcast("room", "x".repeat(64 << 10));
+        a.flush().await;
+    }
+    assert_eq!(account(&mut at_c, MESSAGES).await, 0);
+    proxy.heal();
+    assert!(account(&mut at_stuck, MESSAGES).await > 0);
+    crosses(&a, &stuck).await;
+}
