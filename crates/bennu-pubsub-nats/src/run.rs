@@ -171,7 +171,8 @@ async fn farewell(client: &Client, link: &Link) -> Result<(), String> {
     loop {
         let mut batch = Batch { link, packets: link.take(BATCH) };
         if batch.packets.is_empty() {
-            return Ok(());
+            // What the server has read cannot be lost by our closing.
+            return confirm(client, link).await;
         }
         batch.publish(client).await?;
     }
@@ -269,7 +270,52 @@ async fn confirm(client: &Client, link: &Link) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use bennu_engines::{NatsServer, Proxy};
+    use bennu_pubsub::{ClusterOptions, PubSub};
+    use tokio::sync::oneshot;
+
     use super::*;
+
+    /// An adapter that leaves its link to the test.
+    struct Handed(oneshot::Sender<Link>);
+
+    impl Adapter for Handed {
+        fn engine(&self) -> &'static str {
+            "none"
+        }
+
+        fn run(self: Box<Self>, link: Link) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            self.0.send(link).expect("the test waits for it");
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_did_not_take_is_for_the_next_one() {
+        let (handed, link) = oneshot::channel();
+        let options = ClusterOptions::new("a secret of twenty bytes");
+        let pubsub = PubSub::cluster(Handed(handed), options).unwrap();
+        let link = link.await.unwrap();
+        link.up(1 << 20);
+        let server = NatsServer::start().await.unwrap();
+        let proxy = Proxy::start(server.address()).await.unwrap();
+        let nats = Nats::from_url(&proxy.url(&server.url())).unwrap();
+        let mut connection = nats.connect(&nats.servers[0], "inbox").await.unwrap();
+        proxy.cut();
+        while connection.news.recv().await.is_some() {}
+
+        for topic in ["one", "two", "three"] {
+            pubsub.broadcast(topic, 1_u32);
+        }
+        let mut batch = Batch { link: &link, packets: link.outgoing(BATCH).await };
+        let taken = batch.packets.clone();
+        assert!(batch.publish(&connection.client).await.is_err());
+        drop(batch);
+        let bytes =
+            |packets: &[Packet]| packets.iter().map(|packet| packet.bytes.clone()).collect::<Vec<_>>();
+        let again = link.take(BATCH);
+        assert_eq!(bytes(&again)[..taken.len()], bytes(&taken));
+    }
 
     #[test]
     fn pauses_grow_and_end_at_five_seconds() {
