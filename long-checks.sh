@@ -29,13 +29,19 @@ soak() {
         cargo test --locked -p reference-server --test it rust_client::soak:: -- --nocapture
 }
 
+# Fifty thousand random schedules of what goes wrong between nodes that share their presences.
+presence() {
+    BENNU_PRESENCE_SCHEDULES="${BENNU_PRESENCE_SCHEDULES:-50000}" \
+        cargo test --locked --release -p bennu-presence --test it simulation::
+}
+
 # The client in a page of a browser; needs rustup, for the target wasm32-unknown-unknown, and Chromium.
 web() {
     ./web/run.sh
 }
 
 if [ $# = 0 ]; then
-    set -- drain fuzz codec soak web
+    set -- drain fuzz codec soak presence web
 fi
 for check in "$@"; do
     echo "long-checks.sh: $check"

@@ -44,10 +44,10 @@ impl Replica {
         let me = ReplicaRef { name: pubsub.node().as_str().into(), version: now.as_micros() as u64 };
         // Nodes that start together speak one after the other.
         let part = RandomState::new().hash_one(shard) as u32;
-        let first_tick = options.period().mul_f64(f64::from(part) / f64::from(u32::MAX) / 4.0);
+        let moment = options.period().mul_f64(f64::from(part) / f64::from(u32::MAX) / 4.0);
         let topic = format!("phx_presence:{name}_shard{shard}").into();
-        let replication = Replication { pubsub: pubsub.clone(), topic, started: Instant::now() };
-        Replica { machine: Machine::new(me, options.clone(), first_tick), replication: Some(replication) }
+        let replication = Replication { pubsub: pubsub.clone(), topic, started: Instant::now(), moment };
+        Replica { machine: Machine::new(me, options.clone(), moment), replication: Some(replication) }
     }
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Replication {
     pubsub: PubSub,
     topic: Arc<str>,
     started: Instant,
+    /// How long after the others it speaks, when all begin together.
+    moment: Duration,
 }
 
 /// The same, with its task, which ends when this is dropped.
@@ -106,7 +108,7 @@ impl Replication {
                 Step::Linked { is_up } => is_unheard = is_up,
                 Step::Settled => {
                     is_unheard = false;
-                    self.change(&shard, Machine::handle_link_up);
+                    self.change(&shard, |machine, now| machine.handle_link_up(now + self.moment));
                 }
                 Step::Due => {}
             }

@@ -45,10 +45,11 @@ impl Machine {
         }
     }
 
-    /// The way to the other nodes is open, for the first time or again: this node speaks at once, and has them answer.
-    pub fn handle_link_up(&mut self, now: Duration) {
+    /// The way to the other nodes is open, for the first time or again: this node speaks, and has them answer. Nodes whose engine came back
+    /// hear of it together, and should not all choose the same `moment`.
+    pub fn handle_link_up(&mut self, moment: Duration) {
         let Some(network) = &mut self.network else { return };
-        network.next_tick = network.next_tick.min(now);
+        network.next_tick = network.next_tick.min(moment);
         network.wants_answers = true;
     }
 

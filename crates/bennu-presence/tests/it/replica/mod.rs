@@ -3,6 +3,7 @@
 mod life_cycle;
 mod merging;
 mod simulation;
+mod stale;
 mod transfers;
 mod viewer;
 mod world;
