@@ -24,6 +24,17 @@ pub enum Crowd {
 /// Chooses the mode of a topic.
 pub(crate) type CrowdOf = Arc<dyn Fn(&str) -> Crowd + Send + Sync>;
 
+/// It runs where a panic would end more than itself.
+pub(crate) fn guarded(crowd: impl Fn(&str) -> Crowd + Send + Sync + 'static) -> CrowdOf {
+    Arc::new(move |topic| {
+        let mode = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| crowd(topic)));
+        mode.unwrap_or_else(|_| {
+            tracing::error!(topic, "the mode of a topic's presence could not be chosen: that panicked");
+            Crowd::Full
+        })
+    })
+}
+
 /// The keys that clients of one topic are shown.
 #[derive(Debug)]
 pub(crate) enum Shown {

@@ -185,7 +185,7 @@ impl Shard {
             None => Some(Box::new(news)),
         };
         if let Some(news) = unsent {
-            self.broadcast(&news, news.diff());
+            self.broadcast(&news, self.written(&news));
             telling.landed();
         }
     }
@@ -202,6 +202,11 @@ impl Shard {
     /// Without a runtime nothing waits.
     fn runtime(&self) -> Option<Handle> {
         self.voice.runtime.clone().or_else(|| Handle::try_current().ok())
+    }
+
+    /// The diff, if somebody here may want it.
+    fn written(&self, news: &News) -> Option<Payload> {
+        (self.voice.pubsub.subscriber_count(&news.topic) > 0).then(|| news.diff()).flatten()
     }
 
     fn broadcast(&self, news: &News, diff: Option<Payload>) {

@@ -11,7 +11,7 @@ use bennu_pubsub::PubSub;
 use tokio::runtime::Handle;
 
 use crate::change::Change;
-use crate::crowd::{Crowd, CrowdOf};
+use crate::crowd::{self, Crowd, CrowdOf};
 use crate::limits::PresenceLimits;
 use crate::owner::{Owner, TrackError, UpdateError};
 use crate::reference::References;
@@ -306,7 +306,8 @@ impl PresenceBuilder {
         self
     }
 
-    /// What clients of a topic are told; everything by default. It must say the same of the same topic each time.
+    /// What clients of a topic are told; everything by default. It must say the same of the same topic each time, and not use the presence, whose
+    /// lock is held while it runs. Where it panics, an error is logged and the topic is told in full.
     ///
     /// ```
     /// # use bennu_presence::{Crowd, Presence};
@@ -321,7 +322,7 @@ impl PresenceBuilder {
     /// ```
     #[must_use]
     pub fn crowd(mut self, crowd: impl Fn(&str) -> Crowd + Send + Sync + 'static) -> Self {
-        self.crowd = Arc::new(crowd);
+        self.crowd = crowd::guarded(crowd);
         self
     }
 

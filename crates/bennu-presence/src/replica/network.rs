@@ -34,6 +34,8 @@ pub(super) struct Network {
     pub(super) next_transfer: u64,
     /// Before then nobody is taken for dead: this node was stopped, and what the others sent meanwhile may still wait to be read.
     pub(super) judges_from: Duration,
+    /// That was put off once, and nobody was judged since.
+    pub(super) has_postponed: bool,
     /// Nodes that said farewell. What they sent before may come after it.
     pub(super) departed: VecDeque<(ReplicaRef, Duration)>,
 }
@@ -51,8 +53,8 @@ pub(super) struct Transfer {
     pub(super) id: u64,
     /// Why it was asked.
     pub(super) clock: Clock,
-    /// Whether something came since the last sample.
-    pub(super) is_moving: bool,
+    /// When.
+    pub(super) asked: Duration,
 }
 
 impl Network {
@@ -75,6 +77,7 @@ impl Network {
             missed: BTreeSet::new(),
             transfers: BTreeMap::new(),
             judges_from: Duration::ZERO,
+            has_postponed: false,
             departed: VecDeque::new(),
             options,
         }

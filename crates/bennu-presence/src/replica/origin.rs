@@ -76,22 +76,24 @@ impl Origin {
         self.clock = self.cloud.absorb(self.clock);
     }
 
-    /// What is to be told to one who knows all up to `known`, and where to go on if there was no room for all of it.
+    /// What is to be told, up to `end`, to one who knows all up to `known`, and where to go on if there was no room for all of it.
     pub(super) fn section(
         &self,
         replica: &ReplicaRef,
-        known: u64,
+        (known, end): (u64, u64),
         within: Option<(u64, u64)>,
         packing: &mut Packing<'_>,
     ) -> Option<(Section, Option<Resume>)> {
         if let Some((after, upto)) = within {
-            return self.state(replica, known, (after, upto.min(self.clock)), packing);
+            return self.state(replica, known, (after, upto.min(end)), packing);
         }
-        if self.clock <= known {
+        if end <= known {
             return None;
         }
-        let Some(generation) = self.generations.find(known) else {
-            return self.state(replica, known, (0, self.clock), packing);
+        // Who has left is told in one piece. A state comes in parts.
+        let generation = self.generations.find(known).filter(|found| found.gone_bytes() <= packing.size / 2);
+        let Some(generation) = generation else {
+            return self.state(replica, known, (0, end), packing);
         };
         let section = self.delta(replica, known, generation, packing);
         let is_cut = section.upto < generation.upto;
@@ -176,12 +178,13 @@ impl Origin {
 /// Presences on their way into a message, and how much room it has left.
 pub(super) struct Packing<'a> {
     table: &'a Table,
+    size: usize,
     room: usize,
 }
 
 impl<'a> Packing<'a> {
     pub(super) fn new(table: &'a Table, room: usize) -> Self {
-        Packing { table, room }
+        Packing { table, size: room, room }
     }
 
     /// Whether there is room for more after these bytes.
@@ -210,7 +213,12 @@ impl Generation {
         Generation { after: section.after, upto: section.upto, gone: gone.clone() }
     }
 
-    pub(super) fn size(&self) -> u64 {
+    /// About how many bytes those take who have left.
+    pub(super) fn gone_bytes(&self) -> usize {
+        self.gone.runs().len().saturating_mul(4)
+    }
+
+    fn size(&self) -> u64 {
         (self.upto - self.after).saturating_add(self.gone.len())
     }
 

@@ -29,7 +29,7 @@ impl Machine {
         match message {
             Message::Heartbeat(heartbeat) => self.handle_heartbeat(heartbeat, now, &mut changes),
             Message::TransferRequest(request) => self.handle_request(&request),
-            Message::TransferAck(ack) => self.handle_ack(ack, &mut changes),
+            Message::TransferAck(ack) => self.handle_ack(ack, now, &mut changes),
             Message::Farewell { from } => self.handle_farewell(&from, now, &mut changes),
         }
         changes.into_queue(&mut self.changes);
@@ -65,7 +65,7 @@ impl Machine {
         if now >= network.next_tick {
             self.tick(now);
         } else if network.early_sample.is_some_and(|sample| sample <= now) {
-            self.sample();
+            self.sample(now);
         }
     }
 
@@ -89,16 +89,17 @@ impl Machine {
             true => now + period,
             false => network.next_tick + period,
         };
-        if was_stopped {
-            // Those who are there answer the next heartbeat; until they could, their silence means nothing.
+        if was_stopped && !network.has_postponed {
+            // Those who are there answer the next heartbeat; until they could, their silence means nothing. A node that is always late judges all the same.
             network.judges_from = now + period * 2;
+            network.has_postponed = true;
         }
         let wants_answers = std::mem::take(&mut network.wants_answers) || was_stopped;
         network.ticks = network.ticks.wrapping_add(1);
         let samples = network.ticks.is_multiple_of(network.options.clock_sample_periods);
         self.speak(if wants_answers { Answer::Wanted } else { Answer::Unneeded });
         if samples {
-            self.sample();
+            self.sample(now);
         }
         self.detect_downs(now);
     }
@@ -130,8 +131,8 @@ impl Machine {
         let options = &network.options;
         self.own.generations.push(delta.clone(), &options.max_delta_sizes);
         let (mut sections, mut told) = (Vec::new(), delta.after);
-        if delta.size() <= options.max_delta_sizes[2] {
-            // Each part tells all that have left, since another may be lost.
+        if delta.gone_bytes() <= options.max_message_bytes / 2 {
+            // Each part tells all that have left: who knows a clock knows of every leave up to it. So a key that is updated may be away between two parts.
             while told < delta.upto && sections.len() < MAX_PARTS {
                 let mut packing = Packing::new(&self.table, options.max_message_bytes);
                 let section = self.own.delta(&network.me, told, &delta, &mut packing);
@@ -158,21 +159,19 @@ impl Machine {
     }
 
     /// Asks those who are ahead, as few as know everything together.
-    fn sample(&mut self) {
+    fn sample(&mut self, now: Duration) {
         let Some(network) = &mut self.network else { return };
         network.early_sample = None;
+        let patience = network.options.broadcast_period * network.options.clock_sample_periods;
         let (stalled, moving) = std::mem::take(&mut network.transfers)
             .into_iter()
-            .partition::<Vec<_>, _>(|(_, transfer)| !transfer.is_moving);
+            .partition::<Vec<_>, _>(|(_, transfer)| now.saturating_sub(transfer.asked) >= patience);
         network.transfers.extend(moving);
         for (name, transfer) in stalled {
             // The question or the answer was lost.
             let Some(replica) = network.replicas.get(&name) else { continue };
             let reference = replica.reference.clone();
-            network.heard_clock(&reference, &transfer.clock);
-        }
-        for transfer in network.transfers.values_mut() {
-            transfer.is_moving = false;
+            network.want(&reference, &transfer.clock);
         }
         let me = network.me.clone();
         network.pending.append(me.clone(), network.clock(self.own.clock));
@@ -189,12 +188,10 @@ impl Machine {
             }
             if network.transfers.contains_key(&replica.name) {
                 // Its answer is on its way, and may not have all of this yet.
-                network.heard_clock(&replica, &clock);
+                network.want(&replica, &clock);
                 continue;
             }
-            network.next_transfer = network.next_transfer.wrapping_add(1);
-            let transfer = Transfer { id: network.next_transfer, clock, is_moving: false };
-            network.request(&replica, transfer, None, self.own.clock);
+            network.request(&replica, clock, None, self.own.clock, now);
         }
     }
 
@@ -204,6 +201,7 @@ impl Machine {
         if now < network.judges_from {
             return;
         }
+        network.has_postponed = false;
         let (down, permdown) = (network.options.down(), network.options.permdown_period);
         let mut changes = Changes::default();
         let silent: Vec<(ReplicaRef, Duration)> = network
@@ -228,7 +226,7 @@ impl Machine {
             match (from.version.cmp(&replica.reference.version), replica.status) {
                 (Ordering::Equal, _) => {}
                 // An earlier life, whose words come late. When the known one is silent, it may as well be a new life of a node whose clock was put back.
-                (Ordering::Less, Status::Up) => return,
+                (Ordering::Less, Status::Up) => return self.answer(&from.name, answer),
                 (Ordering::Less, Status::Down) | (Ordering::Greater, _) => {
                     let old = replica.reference.clone();
                     self.permdown(&old, changes);
@@ -262,7 +260,13 @@ impl Machine {
             // The first heartbeat of this node is the better answer: it has what is new.
             network.next_tick = network.next_tick.min(now);
         } else {
-            self.send_heartbeat(Target::Node(from.name.clone()), None, Answer::Unneeded);
+            self.answer(&from.name, Answer::Wanted);
+        }
+    }
+
+    fn answer(&mut self, name: &Arc<str>, answer: Answer) {
+        if answer == Answer::Wanted {
+            self.send_heartbeat(Target::Node(name.clone()), None, Answer::Unneeded);
         }
     }
 
@@ -282,12 +286,13 @@ impl Machine {
             }
             let within = request.resume.as_ref().filter(|resume| resume.replica == *replica);
             let within = within.and_then(|resume| resume.within);
-            let origin = match network.replicas.get(&replica.name) {
-                Some(known) if known.reference == *replica => &known.origin,
-                None if network.me == *replica => &self.own,
+            let (origin, end) = match network.replicas.get(&replica.name) {
+                Some(known) if known.reference == *replica => (&known.origin, known.origin.clock),
+                // What was not told yet comes with the next tick, in a few bytes.
+                None if network.me == *replica => (&self.own, network.delta.after),
                 Some(_) | None => continue,
             };
-            if let Some((section, rest)) = origin.section(replica, *known, within, &mut packing) {
+            if let Some((section, rest)) = origin.section(replica, (*known, end), within, &mut packing) {
                 sections.push(section);
                 resume = rest;
             }
@@ -297,7 +302,7 @@ impl Machine {
         network.outgoing.push_back((target, Message::TransferAck(ack)));
     }
 
-    fn handle_ack(&mut self, ack: TransferAck, changes: &mut Changes) {
+    fn handle_ack(&mut self, ack: TransferAck, now: Duration, changes: &mut Changes) {
         let Some(network) = &mut self.network else { return };
         // What was not asked for, or before a replica was forgotten, may rest on more than is known here.
         let awaited = network.transfers.get(&ack.from.name);
@@ -310,9 +315,7 @@ impl Machine {
         }
         let Some(network) = &mut self.network else { return };
         if let (Some(resume), Some(transfer)) = (ack.resume, transfer) {
-            network.next_transfer = network.next_transfer.wrapping_add(1);
-            let transfer = Transfer { id: network.next_transfer, is_moving: true, ..transfer };
-            network.request(&ack.from, transfer, Some(resume), self.own.clock);
+            network.request(&ack.from, transfer.clock, Some(resume), self.own.clock, now);
         }
     }
 
@@ -390,10 +393,19 @@ impl Machine {
 }
 
 impl Network {
-    fn request(&mut self, replica: &ReplicaRef, transfer: Transfer, resume: Option<Resume>, own: u64) {
-        let (from, id, clock) = (self.me.clone(), transfer.id, self.clock(own));
-        self.transfers.insert(replica.name.clone(), transfer);
+    fn request(&mut self, replica: &ReplicaRef, why: Clock, resume: Option<Resume>, own: u64, now: Duration) {
+        self.next_transfer = self.next_transfer.wrapping_add(1);
+        let (from, id, clock) = (self.me.clone(), self.next_transfer, self.clock(own));
+        self.transfers.insert(replica.name.clone(), Transfer { id, clock: why, asked: now });
         let request = TransferRequest { from, id, clock, resume };
         self.outgoing.push_back((Target::Node(replica.name.clone()), Message::TransferRequest(request)));
+    }
+
+    /// It is to be asked at the next sample for what it has said to know, or for whatever that may be.
+    fn want(&mut self, replica: &ReplicaRef, clock: &Clock) {
+        match clock.iter().next() {
+            Some(_) => self.heard_clock(replica, clock),
+            None => drop(self.missed.insert(replica.name.clone())),
+        }
     }
 }

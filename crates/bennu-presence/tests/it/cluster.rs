@@ -296,3 +296,38 @@ async fn a_dropped_presence_leaves_no_task_behind() {
     tokio::task::yield_now().await;
     assert_eq!(pubsub.subscriber_count("phx_presence:presence_shard0"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_function_that_panics_does_not_end_the_replication() {
+    let hub = Hub::new();
+    let start = |name: &str, bad: &'static str| {
+        let cluster = ClusterOptions::new("a secret of the cluster").node(name);
+        let pubsub = PubSub::cluster(hub.adapter(), cluster).unwrap();
+        let crowd = move |topic: &str| {
+            assert_ne!(topic, bad);
+            bennu_presence::Crowd::Full
+        };
+        Presence::builder(pubsub).crowd(crowd).build()
+    };
+    let (a, b) = (start("a", "none"), start("b", "bad"));
+    sleep(PERIOD * 2).await;
+    let mut owner = a.owner();
+    owner.track("bad", "x", json!({})).unwrap();
+    sleep(PERIOD * 2).await;
+    owner.track("good", "x", json!({})).unwrap();
+    sleep(PERIOD * 3).await;
+    assert_eq!((b.count("good"), b.count("bad")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaves_that_do_not_fit_into_one_packet_are_told() {
+    let hub = Hub::new();
+    hub.max_packet(16 << 10);
+    let [a, b] = ["a", "b"].map(|name| Node::start(&hub, name));
+    let mut owners: Vec<Option<Owner>> = (0..20_000).map(|n| Some(a.track(&format!("u{n}")))).collect();
+    sleep(HEARTBEAT * 2).await;
+    assert_eq!(b.presence.count(TOPIC), 20_000);
+    owners.iter_mut().step_by(2).for_each(|owner| drop(owner.take()));
+    sleep(HEARTBEAT * 2).await;
+    assert_eq!(b.presence.count(TOPIC), 10_000);
+}

@@ -233,3 +233,15 @@ fn heartbeat(name: &str, version: u64) -> Message {
     let answer = bennu_presence::replica::Answer::Unneeded;
     Message::Heartbeat(Heartbeat { from, clock: Clock::default(), section: None, answer })
 }
+
+#[test]
+fn many_who_leave_last_are_told_before_a_node_stops() {
+    let mut world = World::settled(2, options().max_delta_sizes([2, 4, 8]));
+    (0..20).for_each(|owner| world.join(1, owner, "a", &format!("k{owner}")));
+    world.run(PERIOD * 6);
+    assert_eq!(world.keys(0).len(), 20);
+    (0..20).for_each(|owner| world.leave_owner(1, owner));
+    world.stop(1);
+    world.run(PERIOD / 20);
+    assert!(world.keys(0).is_empty());
+}

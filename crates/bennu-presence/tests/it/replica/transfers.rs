@@ -214,3 +214,45 @@ fn who_missed_little_gets_a_delta_and_who_missed_much_the_whole_state() {
     let [Basis::State { kept }] = &answer(&mut world, 10)[..] else { panic!("a delta does not suffice") };
     assert_eq!(kept.runs().collect::<Vec<_>>(), [(1, 3), (5, 10)]);
 }
+
+#[test]
+fn gaps_do_not_break_off_an_answer_that_is_on_its_way() {
+    let mut world = World::settled(2, options());
+    world.run(PERIOD * 5);
+    world.weather = Weather { lost_percent: 100, ..Weather::default() };
+    world.join(1, 1, "a", "bob");
+    world.run(PERIOD);
+    // An early sample follows a gap after a quarter of a period.
+    let step = PERIOD * 3 / 10;
+    let mut on_the_way: Vec<(std::time::Duration, Message)> = Vec::new();
+    for _ in 0..20 {
+        world.now += step;
+        let now = world.now;
+        let (due, later): (Vec<_>, Vec<_>) = on_the_way.drain(..).partition(|(at, _)| *at <= now);
+        on_the_way = later;
+        let machine = world.machine(0);
+        due.into_iter().for_each(|(_, answer)| machine.receive(answer, now));
+        machine.handle_gap(Some("n1"), now);
+        machine.handle_timeout(now);
+        let said: Vec<Message> =
+            std::iter::from_fn(|| machine.poll_message()).map(|(_, said)| said).collect();
+        let other = world.machine(1);
+        for request in said.into_iter().filter(|said| matches!(said, Message::TransferRequest(_))) {
+            other.receive(request, now);
+            // Slower than an early sample, faster than a regular one.
+            let answers = std::iter::from_fn(|| other.poll_message());
+            on_the_way.extend(answers.map(|(_, answer)| (now + step * 5, answer)));
+        }
+    }
+    assert_eq!(world.machine(0).topic("a").map(|topic| topic.count()), Some(1));
+}
+
+#[test]
+fn a_node_with_untold_news_does_not_answer_with_everything() {
+    let mut world = World::settled(2, options());
+    (0..50).for_each(|owner| world.join(1, owner, "a", &format!("k{owner}")));
+    world.run(PERIOD * 4);
+    world.join(1, 99, "a", "untold");
+    let bases = answer(&mut world, 50);
+    assert!(bases.iter().all(|basis| matches!(basis, Basis::Delta { .. })), "{bases:?}");
+}
