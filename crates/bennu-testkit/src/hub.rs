@@ -41,7 +41,13 @@ struct Inner {
     state: Mutex<State>,
     is_stopped: watch::Sender<bool>,
     published: AtomicU64,
-    carried: AtomicU64,
+    carried: Carried,
+}
+
+#[derive(Default)]
+struct Carried {
+    packets: AtomicU64,
+    bytes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -143,7 +149,13 @@ impl Hub {
     /// How many packets were handed to subscribers so far: each counts once for each node.
     #[must_use]
     pub fn carried(&self) -> u64 {
-        self.0.carried.load(Ordering::Relaxed)
+        self.0.carried.packets.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes these packets had.
+    #[must_use]
+    pub fn carried_bytes(&self) -> u64 {
+        self.0.carried.bytes.load(Ordering::Relaxed)
     }
 
     /// Hands bytes of a stranger to every node, on a subject that they are subscribed to.
@@ -202,12 +214,13 @@ impl Hub {
 }
 
 impl State {
-    fn carry(&self, from: &str, subject: Subject, bytes: &Bytes, carried: &AtomicU64) {
+    fn carry(&self, from: &str, subject: Subject, bytes: &Bytes, carried: &Carried) {
         let due = Instant::now() + self.delay;
         let is_cut = |node: &str| self.cut.contains(&(from.to_owned(), node.to_owned()));
         for member in self.members.values().filter(|member| member.subjects.contains(&subject)) {
             if !is_cut(&member.node) {
-                carried.fetch_add(1, Ordering::Relaxed);
+                carried.packets.fetch_add(1, Ordering::Relaxed);
+                carried.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 // A node that ended just now takes nothing.
                 let _ = member.inbox.send((due, subject, bytes.clone()));
             }
