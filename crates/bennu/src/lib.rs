@@ -66,6 +66,7 @@ pub mod cluster {
 
 /// Who is online.
 pub mod presence {
+    pub use bennu_presence::replica::{ReplicaOptions, ReplicaOptionsError};
     pub use bennu_presence::{
         After, Change, Crowd, Diff, Entry, Meta, Owner, Presence, PresenceBuilder, PresenceLimits, Presences,
         State, TrackError, UpdateError,

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use crate::options::Options;
 
-pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
-    let presence = Presence::new(pubsub.clone());
+pub(crate) fn endpoint(pubsub: PubSub, presence: Presence, options: &Options) -> anyhow::Result<Endpoint> {
     let channels = Channels::new()
         .channel::<RoomChannel>("room:*")
         .channel::<StateChannel>("state:*")
@@ -114,7 +113,9 @@ impl Channel for PresenceChannel {
 
     async fn after_join(&mut self, cx: &mut Context<User>) -> Result<(), ChannelError> {
         self.presence.track(cx.topic(), &self.key, json!({}))?;
-        cx.push("presence_state", self.presence.list(cx.topic()).await)?;
+        for (event, payload) in self.presence.state(cx.topic()).await {
+            cx.push(event, payload)?;
+        }
         Ok(())
     }
 }

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::options::Options;
 
-pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
-    let presence = Presence::new(pubsub.clone());
+pub(crate) fn endpoint(pubsub: PubSub, presence: Presence, options: &Options) -> anyhow::Result<Endpoint> {
     let origin = CheckOrigin::list(["//example.com"])?;
     let socket = || ChecklistSocket { presence: presence.clone() };
     let polling = LongPollOptions::new().window(Duration::from_secs(1));

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use crate::options::Options;
 
-pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
-    let presence = Presence::new(pubsub.clone());
+pub(crate) fn endpoint(pubsub: PubSub, presence: Presence, options: &Options) -> anyhow::Result<Endpoint> {
     let channels = Channels::new().channel::<RoomChannel>("room:*");
     let socket = options
         .socket()

@@ -38,15 +38,18 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
-    options.check()?;
     let tls = options.tls()?;
     let recorder = prometheus::install()?;
-    let pubsub = PubSub::local();
-    let endpoint = match options.app {
-        App::Checklist => checklist::endpoint(pubsub, &options)?,
-        App::Clients => clients::endpoint(pubsub, &options)?,
-        App::Bench => bench::endpoint(pubsub, &options)?,
-        App::Transcripts => transcripts::endpoint(pubsub, &options)?,
+    let pubsub = options.pubsub()?;
+    let presence = options.presence(&pubsub)?;
+    let endpoint = {
+        let presence = presence.clone();
+        match options.app {
+            App::Checklist => checklist::endpoint(pubsub, presence, &options)?,
+            App::Clients => clients::endpoint(pubsub, presence, &options)?,
+            App::Bench => bench::endpoint(pubsub, presence, &options)?,
+            App::Transcripts => transcripts::endpoint(pubsub, presence, &options)?,
+        }
     };
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
@@ -63,6 +66,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         served = server.run() => served?,
         () = prometheus::upkeep(recorder) => {}
     }
+    // The channels have ended, and other nodes hear that nobody is left here.
+    presence.shut_down().await;
     Ok(())
 }
 

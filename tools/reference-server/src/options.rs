@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bennu::axum::rustls::ServerConfig;
+use bennu::cluster::{self, ClusterOptions};
+use bennu::presence::ReplicaOptions;
 use bennu::token::SecretKeyBase;
-use bennu::{DrainOptions, Endpoint, EndpointBuilder, JoinRefRule, PubSub, SocketOptions};
+use bennu::{DrainOptions, Endpoint, EndpointBuilder, JoinRefRule, Presence, PubSub, SocketOptions};
 use clap::{Parser, ValueEnum};
 
 /// Serves one of the reference applications.
@@ -21,15 +23,15 @@ pub(crate) struct Options {
     #[arg(long, default_value = "127.0.0.1:4100")]
     pub(crate) listen: SocketAddr,
 
-    /// Name of this node in a cluster. No effect yet: clusters come with the pubsub adapters.
+    /// Name of this node in a cluster; made up when absent.
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 
-    /// What carries messages between nodes. Only `local` is built so far; nats://, redis:// and zenoh:// are refused.
+    /// What carries messages between nodes: `local`, which has none, nats://… or redis://….
     #[arg(long, value_name = "URL", default_value = "local")]
     pubsub: String,
 
-    /// Signs long-poll tokens; random when absent. 20 bytes at least.
+    /// Signs long-poll tokens and what nodes send each other, who need the same; random when absent. 20 bytes at least.
     #[arg(long, value_name = "TEXT")]
     secret: Option<String>,
 
@@ -37,15 +39,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_channels: u16,
 
-    /// Milliseconds between presence heartbeats. No effect yet: presence is on one node.
+    /// Milliseconds between presence heartbeats; 1500 when absent.
     #[arg(long, value_name = "MS")]
     presence_period: Option<u64>,
 
-    /// Milliseconds of silence after which a node counts as down. No effect yet.
+    /// Milliseconds of silence after which a node counts as down; 20 presence periods when absent.
     #[arg(long, value_name = "MS")]
     presence_down: Option<u64>,
 
-    /// Milliseconds of silence after which a node is forgotten. No effect yet.
+    /// Milliseconds of silence after which a node is forgotten; 1200000 when absent.
     #[arg(long, value_name = "MS")]
     presence_permdown: Option<u64>,
 
@@ -80,10 +82,37 @@ pub(crate) enum App {
 }
 
 impl Options {
-    /// Refuses what is asked for and not built.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.pubsub == "local", "--pubsub {} is not built yet, only `local` is", self.pubsub);
-        Ok(())
+    /// What carries messages, between nodes if asked to.
+    pub(crate) fn pubsub(&self) -> anyhow::Result<PubSub> {
+        if self.pubsub == "local" {
+            return Ok(PubSub::local());
+        }
+        let secret = self.secret.as_deref().context("nodes of a cluster need the same --secret")?;
+        let options = ClusterOptions::new(secret);
+        let options = match &self.node {
+            Some(node) => options.node(node),
+            None => options,
+        };
+        cluster::pubsub(&self.pubsub, options).context("--pubsub")
+    }
+
+    /// Who is online, on all nodes.
+    pub(crate) fn presence(&self, pubsub: &PubSub) -> anyhow::Result<Presence> {
+        let set =
+            |options: ReplicaOptions, milliseconds: Option<u64>, setter: fn(_, _) -> _| match milliseconds {
+                Some(milliseconds) => setter(options, Duration::from_millis(milliseconds)),
+                None => options,
+            };
+        let options = set(ReplicaOptions::default(), self.presence_period, ReplicaOptions::broadcast_period);
+        let options = set(options, self.presence_down, ReplicaOptions::down_period);
+        let options = set(options, self.presence_permdown, ReplicaOptions::permdown_period);
+        let builder = Presence::builder(pubsub.clone()).replication(options).context("--presence-…")?;
+        Ok(match self.app {
+            // A replay does within milliseconds what took the recorded clients seconds.
+            App::Transcripts => builder.diff_window(Duration::ZERO),
+            App::Checklist | App::Clients | App::Bench => builder,
+        }
+        .build())
     }
 
     /// How to speak TLS, if asked to.

@@ -21,9 +21,7 @@ use self::room::RoomChannel;
 use self::slow::SlowChannel;
 use crate::options::Options;
 
-pub(crate) fn endpoint(pubsub: PubSub, options: &Options) -> anyhow::Result<Endpoint> {
-    // A replay does within milliseconds what took the recorded clients seconds.
-    let presence = Presence::builder(pubsub.clone()).diff_window(Duration::ZERO).build();
+pub(crate) fn endpoint(pubsub: PubSub, presence: Presence, options: &Options) -> anyhow::Result<Endpoint> {
     let socket = |requests| TranscriptsSocket { presence: presence.clone(), requests };
     let origins = CheckOrigin::list(["//localhost", "//127.0.0.1"])?;
     let websocket = options.socket().join_ref_rule(JoinRefRule::Strict).check_origin(origins);

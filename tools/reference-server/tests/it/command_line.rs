@@ -17,11 +17,18 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_pubsub_that_is_not_built_yet_is_an_error() {
-    for url in ["nats://127.0.0.1", "redis://127.0.0.1", "zenoh://127.0.0.1"] {
-        let output = run(&["checklist", "--listen", "127.0.0.1:0", "--pubsub", url]);
+fn a_cluster_that_cannot_be_joined_is_an_error() {
+    let secret = ["--secret", "the same secret on all nodes"];
+    let periods = ["--presence-period", "1000", "--presence-down", "1500"];
+    for (arguments, why) in [
+        (vec!["--pubsub", "nats://127.0.0.1"], "the same --secret"),
+        (vec!["--pubsub", "nats://127.0.0.1", "--secret", "short"], "20 bytes"),
+        ([&["--pubsub", "amqp://127.0.0.1"][..], &secret].concat(), "names no engine"),
+        (periods.to_vec(), "at least two broadcast periods"),
+    ] {
+        let output = run(&[&["checklist", "--listen", "127.0.0.1:0"][..], &arguments].concat());
         assert!(!output.status.success());
-        assert!(stderr(&output).contains("not built yet"), "{}", stderr(&output));
+        assert!(stderr(&output).contains(why), "{}", stderr(&output));
     }
 }
 
