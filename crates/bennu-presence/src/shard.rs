@@ -1,6 +1,6 @@
 //! The topics of one shard, and what their clients are told, behind one lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::crowd::CrowdOf;
-use crate::replica::{EncodedMeta, Key, Machine, Message, Target, Topic};
+use crate::replica::{EncodedMeta, Machine, Message, Target, Topic};
 use crate::replication::{Replica, Replicating};
 use crate::telling::{News, Telling};
 use crate::window::{Reading, Told};
-use crate::wire;
+use crate::wire::{self, KeysWriter};
 use crate::worker::{Hooks, Worker};
 
 /// Topics that are remembered beside those that were busy when they were last looked through.
@@ -106,17 +106,38 @@ impl Shard {
         read(&self.state.lock().machine)
     }
 
-    /// Everyone on a topic whose clients are told of all keys, as one that joins has to know them; else as it is.
+    /// Everyone on a topic: as a client that joins has to know them if clients are told of all keys, else as it is.
     pub(crate) fn everyone(&self, topic: &str) -> Everyone {
+        self.visit_joining(topic, |there, telling| {
+            let mut everyone = Vec::with_capacity(there.map_or(0, Topic::count));
+            visit(there, telling, Reading::Joining, |key, metas| {
+                everyone.push((key.clone(), metas.cloned().collect()));
+            });
+            everyone
+        })
+    }
+
+    /// The same as the payload of `presence_state`.
+    pub(crate) fn everyone_written(&self, topic: &str) -> Payload {
+        self.visit_joining(topic, |there, telling| {
+            let mut writer = KeysWriter::with_room_for(there.map_or(0, Topic::count_metas));
+            visit(there, telling, Reading::Joining, |key, metas| writer.push(key, metas));
+            writer.finish()
+        })
+    }
+
+    fn visit_joining<R>(
+        &self,
+        topic: &str,
+        visit: impl FnOnce(Option<&Topic<'_>>, Option<&Telling>) -> R,
+    ) -> R {
         let mut state = self.state.lock();
         let State { machine, tellings, .. } = &mut *state;
-        match tellings.get_mut(topic).filter(|telling| !telling.is_partial()) {
-            Some(telling) => {
-                telling.begin_reading();
-                everyone(machine.topic(topic).as_ref(), Some(telling), Reading::Joining)
-            }
-            None => everyone(machine.topic(topic).as_ref(), None, Reading::Joining),
+        let mut telling = tellings.get_mut(topic).filter(|telling| !telling.is_partial());
+        if let Some(telling) = &mut telling {
+            telling.begin_reading();
         }
+        visit(machine.topic(topic).as_ref(), telling.as_deref())
     }
 
     /// The keys that a client which joins is shown, where that is not all of them, and how many there are.
@@ -134,10 +155,25 @@ impl Shard {
         (keys.filter(|(metas, _)| !metas.is_empty()).map(|(metas, key)| (key, metas)).collect(), count)
     }
 
+    /// How many keys are on a topic, for somebody who may tell a client.
+    pub(crate) fn count(&self, topic: &str) -> usize {
+        let mut state = self.state.lock();
+        let count = state.machine.topic(topic).as_ref().map_or(0, Topic::count);
+        if let Some(telling) = state.tellings.get_mut(topic) {
+            telling.begin_counting(count);
+        }
+        count
+    }
+
     /// Everyone on a topic after what was told last.
     pub(crate) fn told(&self, topic: &str) -> Everyone {
         let state = self.state.lock();
-        everyone(state.machine.topic(topic).as_ref(), state.tellings.get(topic), Reading::Told)
+        let mut everyone = Vec::new();
+        let there = state.machine.topic(topic);
+        visit(there.as_ref(), state.tellings.get(topic), Reading::Told, |key, metas| {
+            everyone.push((key.clone(), metas.cloned().collect()));
+        });
+        everyone
     }
 
     /// What was told last of one key.
@@ -244,18 +280,26 @@ fn metas(there: Option<&Topic<'_>>, key: &str) -> Vec<EncodedMeta> {
     there.and_then(|topic| topic.key(key)).map_or_else(Vec::new, |key| key.metas().cloned().collect())
 }
 
-fn everyone(there: Option<&Topic<'_>>, telling: Option<&Telling>, reading: Reading) -> Everyone {
-    let all = |key: Key<'_>| (key.name().clone(), key.metas().cloned().collect());
-    let mut everyone: Everyone = there.into_iter().flat_map(Topic::keys).map(all).collect();
-    let Some(telling) = telling.filter(|telling| telling.is_telling()) else { return everyone };
-    for (key, metas) in &mut everyone {
-        *metas = telling.read_key(reading, key, std::mem::take(metas));
+/// Shows each key that a reading has, with its metas.
+fn visit(
+    there: Option<&Topic<'_>>,
+    telling: Option<&Telling>,
+    reading: Reading,
+    mut show: impl FnMut(&Arc<str>, &mut dyn Iterator<Item = &EncodedMeta>),
+) {
+    let mut differing: BTreeMap<Arc<str>, Vec<EncodedMeta>> = BTreeMap::new();
+    if let Some(telling) = telling {
+        let read = |key: &Arc<str>| (key.clone(), telling.read_key(reading, key, metas(there, key)));
+        differing.extend(telling.differing(reading).map(read));
     }
-    let is_gone = |key: &&Arc<str>| there.is_none_or(|topic| topic.key(key).is_none());
-    let mut gone: Vec<&Arc<str>> = telling.keys().filter(is_gone).collect();
-    gone.sort_unstable();
-    gone.dedup();
-    everyone.extend(gone.into_iter().map(|key| (key.clone(), telling.read_key(reading, key, Vec::new()))));
-    everyone.retain(|(_, metas)| !metas.is_empty());
-    everyone
+    for key in there.into_iter().flat_map(Topic::keys) {
+        match differing.get_mut(key.name()).map(std::mem::take) {
+            None => show(key.name(), &mut key.metas()),
+            Some(metas) if metas.is_empty() => {}
+            Some(metas) => show(key.name(), &mut metas.iter()),
+        }
+    }
+    for (key, metas) in differing.iter().filter(|(_, metas)| !metas.is_empty()) {
+        show(key, &mut metas.iter());
+    }
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use bennu_protocol::Payload;
+use bennu_protocol::presence::STATE;
+
+use crate::wire;
 
 /// What a client that joins is to be told, as events with their payloads, to be pushed in this order.
 ///
@@ -13,16 +16,25 @@ use bennu_protocol::Payload;
 /// ```
 #[must_use = "a client that is not sent the state does not understand the diffs"]
 pub struct State {
-    presences: Option<(&'static str, Payload)>,
-    count: Option<(&'static str, Payload)>,
+    presences: Option<Payload>,
+    count: Option<usize>,
 }
 
 impl State {
-    pub(crate) fn new(
-        presences: Option<(&'static str, Payload)>,
-        count: Option<(&'static str, Payload)>,
-    ) -> Self {
+    pub(crate) fn new(presences: Option<Payload>, count: Option<usize>) -> Self {
         State { presences, count }
+    }
+
+    /// The payload of `presence_state`, unless clients are only [told how many](crate::Crowd::Count) there are.
+    #[must_use]
+    pub fn presences(&self) -> Option<&Payload> {
+        self.presences.as_ref()
+    }
+
+    /// How many keys there are, unless clients are [told all of them](crate::Crowd::Full).
+    #[must_use]
+    pub fn count(&self) -> Option<usize> {
+        self.count
     }
 }
 
@@ -31,13 +43,14 @@ impl IntoIterator for State {
     type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<(&'static str, Payload)>, 2>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        [self.presences, self.count].into_iter().flatten()
+        let presences = self.presences.map(|presences| (STATE, presences));
+        let count = self.count.map(|count| (wire::COUNT, wire::count(count)));
+        [presences, count].into_iter().flatten()
     }
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let events = [&self.presences, &self.count].into_iter().flatten().map(|(event, _)| event);
-        f.debug_list().entries(events).finish()
+        f.debug_struct("State").field("presences", &self.presences).field("count", &self.count).finish()
     }
 }

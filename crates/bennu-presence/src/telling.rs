@@ -130,7 +130,7 @@ impl Telling {
         self.window.begin_reading();
     }
 
-    /// A client that joins is told that there are so many keys.
+    /// Some client is told that there are so many keys.
     pub(crate) fn begin_counting(&mut self, count: usize) {
         if self.count != Some(count) {
             self.count = None;
@@ -142,14 +142,9 @@ impl Telling {
         self.shown.is_counted()
     }
 
-    /// Whether clients do not know everything yet.
-    pub(crate) fn is_telling(&self) -> bool {
-        !self.window.is_empty()
-    }
-
-    /// Keys that a reading may have beside those that are there.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.window.keys()
+    /// Keys of which a reading has something else than is true.
+    pub(crate) fn differing(&self, reading: Reading) -> impl Iterator<Item = &Arc<str>> {
+        self.window.differing(reading)
     }
 
     /// The keys that a client which joins is shown, when it is not shown all.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bennu_protocol::Payload;
-use bennu_protocol::presence::{Entry, Meta, Presences, STATE};
+use bennu_protocol::presence::{Entry, Meta, Presences};
 use bennu_pubsub::PubSub;
 use tokio::runtime::Handle;
 
@@ -105,6 +105,9 @@ impl Presence {
         let topic = topic.as_ref();
         let shard = self.shard(topic);
         let mode = (self.0.crowd)(topic);
+        if mode == Crowd::Full && self.0.hooks.fetch.is_none() {
+            return State::new(Some(shard.everyone_written(topic)), None);
+        }
         let (keys, count) = match mode {
             Crowd::Full => (shard.everyone(topic), None),
             Crowd::Count | Crowd::First(_) => {
@@ -121,8 +124,7 @@ impl Presence {
                 Some(Payload::json(&fetched).unwrap_or_else(|_| wire::state(&keys)))
             }
         };
-        let count = count.map(|count| (wire::COUNT, wire::count(count)));
-        State::new(presences.map(|presences| (STATE, presences)), count)
+        State::new(presences, count)
     }
 
     /// Who is on `topic` now, after `fetch`.
@@ -152,7 +154,7 @@ impl Presence {
     #[must_use]
     pub fn count(&self, topic: impl AsRef<str>) -> usize {
         let topic = topic.as_ref();
-        self.shard(topic).read(|machine| count(machine, topic))
+        self.shard(topic).count(topic)
     }
 
     /// Tells the other nodes what they do not know yet, or with

@@ -125,12 +125,19 @@ impl Window {
         shown.cloned().collect()
     }
 
-    /// Keys that a reading may have beside those that are there.
+    /// Keys that changed.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.changes().flat_map(|changes| changes.keys.keys())
     }
 
-    /// The same for those that clients are shown alone.
+    /// Keys of which a reading has something else than is true. A join alone makes no difference to somebody who joins.
+    pub(crate) fn differing(&self, reading: Reading) -> impl Iterator<Item = &Arc<str>> {
+        let differs = move |change: &Change| change.kind == Kind::Left || change.kind.is_hidden_from(reading);
+        let keys = self.changes().flat_map(|changes| &changes.keys);
+        keys.filter(move |(_, changes)| changes.iter().any(differs)).map(|(key, _)| key)
+    }
+
+    /// Keys of which something is being told.
     pub(crate) fn flight_keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.flight.iter().flat_map(|changes| changes.keys.keys())
     }

@@ -16,20 +16,21 @@ pub(crate) type Keys = [(Arc<str>, Vec<EncodedMeta>)];
 
 /// The payload of `presence_state`.
 pub(crate) fn state(keys: &Keys) -> Payload {
-    let mut text = Vec::with_capacity(length(keys));
-    write_keys(&mut text, keys);
-    Payload::Json(text.into())
+    let mut writer = KeysWriter { text: Vec::with_capacity(length(keys)) };
+    writer.text.push(b'{');
+    writer.push_all(keys);
+    writer.finish()
 }
 
 /// The payload of `presence_diff`.
 pub(crate) fn diff(told: &Told) -> Payload {
-    let mut text = Vec::with_capacity(length(&told.joins) + length(&told.leaves) + 32);
-    text.extend_from_slice(br#"{"joins":"#);
-    write_keys(&mut text, &told.joins);
-    text.extend_from_slice(br#","leaves":"#);
-    write_keys(&mut text, &told.leaves);
-    text.push(b'}');
-    Payload::Json(text.into())
+    let mut writer = KeysWriter { text: Vec::with_capacity(length(&told.joins) + length(&told.leaves) + 32) };
+    writer.text.extend_from_slice(br#"{"joins":{"#);
+    writer.push_all(&told.joins);
+    writer.text.extend_from_slice(br#"},"leaves":{"#);
+    writer.push_all(&told.leaves);
+    writer.text.push(b'}');
+    writer.finish()
 }
 
 /// The payload of `presence_count`.
@@ -46,23 +47,47 @@ pub(crate) fn presences(keys: &Keys) -> Presences {
     keys.iter().map(|(key, metas)| (key.to_string(), entry(metas))).collect()
 }
 
-fn write_keys(text: &mut Vec<u8>, keys: &Keys) {
-    text.push(b'{');
-    for (index, (key, metas)) in keys.iter().enumerate() {
-        if index > 0 {
-            text.push(b',');
-        }
-        write_name(text, key);
-        text.extend_from_slice(br#":{"metas":["#);
-        for (index, meta) in metas.iter().enumerate() {
-            if index > 0 {
-                text.push(b',');
-            }
-            text.extend_from_slice(meta.as_str().as_bytes());
-        }
-        text.extend_from_slice(b"]}");
+/// Writes an object of keys with their metas.
+pub(crate) struct KeysWriter {
+    text: Vec<u8>,
+}
+
+/// About how much a meta takes, with its key.
+const META_ROOM: usize = 128;
+
+impl KeysWriter {
+    pub(crate) fn with_room_for(metas: usize) -> Self {
+        let mut text = Vec::with_capacity(metas * META_ROOM + 2);
+        text.push(b'{');
+        KeysWriter { text }
     }
-    text.push(b'}');
+
+    pub(crate) fn push<'a>(&mut self, key: &str, metas: impl Iterator<Item = &'a EncodedMeta>) {
+        self.separate(b'{');
+        write_name(&mut self.text, key);
+        self.text.extend_from_slice(br#":{"metas":["#);
+        for meta in metas {
+            self.separate(b'[');
+            self.text.extend_from_slice(meta.as_str().as_bytes());
+        }
+        self.text.extend_from_slice(b"]}");
+    }
+
+    pub(crate) fn finish(mut self) -> Payload {
+        self.text.push(b'}');
+        Payload::Json(self.text.into())
+    }
+
+    fn push_all(&mut self, keys: &Keys) {
+        keys.iter().for_each(|(key, metas)| self.push(key, metas.iter()));
+    }
+
+    /// A comma, unless what begins with `opening` has just begun.
+    fn separate(&mut self, opening: u8) {
+        if self.text.last() != Some(&opening) {
+            self.text.push(b',');
+        }
+    }
 }
 
 fn write_name(text: &mut Vec<u8>, key: &str) {

@@ -106,7 +106,7 @@ pub use context::TypedContext;
 pub use contract::{Contract, ContractError};
 pub use event::{ClientEvents, EventEntry, Events, NoEvents, ServerEvents};
 pub use payload::{Binary, Empty, FromMessage, IntoMessage, Shape};
-pub use presence::{PresenceDiff, PresenceState};
+pub use presence::{PresenceCount, PresenceDiff, PresenceState};
 pub use rejection::{Rejection, parse};
 pub use reply::{Answer, AnswerResult, LaterReply, Reply};
 pub use schemas::Schemas;

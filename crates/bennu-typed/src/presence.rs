@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use bennu_presence::{Diff, Presences};
+use bennu_presence::{Diff, Presences, State};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 /// The payload of `presence_state`, whose metas are `M`: the type of what is tracked.
 ///
@@ -24,20 +25,37 @@ use serde::Serialize;
 ///
 /// # async fn example(owner: presence::Owner) -> RoomOut {
 /// // In `after_join`, for `cx.push`:
-/// RoomOut::PresenceState(owner.list("room:1").await.into())
+/// RoomOut::PresenceState(owner.state("room:1").await.into())
 /// # }
 /// ```
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent, bound = "")]
 #[doc(alias = "presence_state")]
 pub struct PresenceState<M> {
-    presences: Presences,
+    presences: Listed,
     #[serde(skip)]
     meta: PhantomData<fn() -> M>,
 }
 
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+enum Listed {
+    Values(Presences),
+    Text(Box<RawValue>),
+}
+
 impl<M> From<Presences> for PresenceState<M> {
     fn from(presences: Presences) -> Self {
+        PresenceState { presences: Listed::Values(presences), meta: PhantomData }
+    }
+}
+
+/// Of a topic whose clients are told [how many](bennu_presence::Crowd::Count) there are alone, nobody.
+impl<M> From<State> for PresenceState<M> {
+    fn from(state: State) -> Self {
+        // Presence writes JSON.
+        let text = state.presences().and_then(|presences| presences.parse().ok());
+        let presences = text.map_or_else(|| Listed::Values(Presences::default()), Listed::Text);
         PresenceState { presences, meta: PhantomData }
     }
 }
@@ -112,5 +130,20 @@ impl<M: JsonSchema> JsonSchema for PresenceDiff<M> {
             "properties": { "joins": presences, "leaves": presences },
             "required": ["joins", "leaves"],
         })
+    }
+}
+
+/// The payload of `presence_count`: how many keys there are on a topic whose clients are [not told all](bennu_presence::Crowd).
+/// Presence itself broadcasts it; a client that joins is sent `presence.count(topic).into()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[doc(alias = "presence_count")]
+pub struct PresenceCount {
+    /// How many.
+    pub count: usize,
+}
+
+impl From<usize> for PresenceCount {
+    fn from(count: usize) -> Self {
+        PresenceCount { count }
     }
 }

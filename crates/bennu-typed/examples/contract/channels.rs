@@ -211,7 +211,7 @@ impl TypedChannel for RoomChannel {
 
     async fn after_join(&mut self, cx: &mut TypedContext<'_, Self>) -> Result<(), ChannelError> {
         self.presence.track(cx.topic(), &self.name, Device { online_at: 1_790_000_000 })?;
-        cx.push(RoomOut::PresenceState(self.presence.list(cx.topic()).await.into()))?;
+        cx.push(RoomOut::PresenceState(self.presence.state(cx.topic()).await.into()))?;
         Ok(())
     }
 
