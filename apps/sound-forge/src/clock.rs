@@ -166,3 +166,26 @@ pub(crate) mod manual {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Engine;
+    use crate::store::scratch::Scratch;
+
+    #[tokio::test]
+    async fn a_node_reckons_the_databases_time_and_corrects_itself() {
+        for engine in [Engine::Sqlite, Engine::Postgres] {
+            let store = Scratch::new(engine).await;
+            let store = store.open().await;
+            let clock = DatabaseClock::of(&store).await.unwrap();
+            let apart = || async { store.time().await.unwrap().as_millis() - clock.now().as_millis() };
+            assert!(apart().await.abs() < 500, "{engine:?}: {}", apart().await);
+            // An hour wrong, as after a long sleep of the machine.
+            clock.origin.fetch_sub(3_600_000, Ordering::Relaxed);
+            assert!(apart().await > 3_000_000);
+            assert!(clock.ask(&store, true).await.unwrap());
+            assert!(apart().await.abs() < 500, "{engine:?}: {}", apart().await);
+        }
+    }
+}

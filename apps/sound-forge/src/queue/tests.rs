@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bennu::{PubSub, Subscription};
 
+use crate::clock::Clock as _;
 use crate::clock::manual::ManualClock;
 use crate::ids::UserId;
 use crate::providers::Source;
@@ -22,6 +23,12 @@ struct Bench {
 }
 
 on_both_databases! {
+    an_end_that_nobody_told_is_found_and_told,
+    a_result_that_was_written_without_an_answer_is_found_when_it_is_written_again,
+    a_clock_that_jumps_costs_a_node_none_of_its_own_jobs,
+    a_lease_that_was_renewed_since_it_was_seen_is_not_rescued,
+    workers_of_several_nodes_take_each_job_once,
+    the_same_track_asked_for_while_it_is_removed_is_whole_or_gone,
     a_thousand_identical_requests_at_once_make_one_job,
     a_job_keeps_others_away_while_it_lives_and_for_its_window,
     a_cancelled_job_may_be_asked_for_again_at_once,
@@ -407,4 +414,98 @@ async fn every_row_written_counts_its_revision(bench: Bench) {
     bench.queue.progress(lease, 10, "a").await.unwrap();
     let last = bench.complete(lease, downloaded()).await.unwrap();
     assert_eq!([job.revision, claimed.revision, last.revision], [1, 2, 4]);
+}
+
+async fn an_end_that_nobody_told_is_found_and_told(bench: Bench) {
+    let job = bench.request("demo:a").await.job;
+    // The node that wrote the end died before it could tell of it.
+    let notices = Notices::new(PubSub::local());
+    let other =
+        Queue::new(bench.scratch.open().await, Arc::new(bench.clock.clone()), notices, Rules::default());
+    let mut ends = Ends::new(bench.queue.clone());
+    let mut told = bench.listen(&job);
+    let lease = other.claim(JobType::Download).await.unwrap().unwrap().lease().unwrap();
+    let finished = Finished { file: "f".to_owned(), file_size: 7, result: downloaded() };
+    other.complete(lease, &finished).await.unwrap().unwrap();
+    assert_eq!(heard(&mut told).1, [""; 0]);
+    assert_eq!(ends.look().await.unwrap(), 1);
+    assert_eq!(heard(&mut told), (vec![(JobStatus::Completed, 100)], vec!["completed"]));
+    bench.clock.advance(Duration::from_secs(11));
+    ends.look().await.unwrap();
+    bench.clock.advance(Duration::from_secs(11));
+    assert_eq!(ends.look().await.unwrap(), 0, "an old end is no news");
+}
+
+async fn a_result_that_was_written_without_an_answer_is_found_when_it_is_written_again(bench: Bench) {
+    let job = bench.request("demo:a").await.job;
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    let first = bench.complete(lease, downloaded()).await.unwrap();
+    // The listener missed what the first call told, as its process would have failed to tell it.
+    let mut told = bench.listen(&job);
+    let again = bench.complete(lease, downloaded()).await.unwrap();
+    assert_eq!((again.revision, again.next_job_id), (first.revision, first.next_job_id));
+    assert_eq!(heard(&mut told).1, ["completed"]);
+    let all = bench.queue.jobs(bench.user, JobFilter::default(), (10, 0)).await.unwrap();
+    assert_eq!(all.total, 2, "the next stage was enqueued once");
+}
+
+async fn a_clock_that_jumps_costs_a_node_none_of_its_own_jobs(bench: Bench) {
+    bench.request("demo:a").await;
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    bench.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(bench.queue.rescue_expired(&[lease]).await.unwrap(), 0);
+    assert!(bench.queue.holds(lease).await.unwrap());
+}
+
+async fn a_lease_that_was_renewed_since_it_was_seen_is_not_rescued(bench: Bench) {
+    bench.request("demo:a").await;
+    let (_, lease) = bench.work_on(JobType::Download).await;
+    bench.clock.advance(Duration::from_secs(11));
+    let seen_at = bench.clock.now();
+    bench.queue.renew(&[lease]).await.unwrap();
+    let rescued = bench.queue.end_try(lease, Failure::worker_died(), Some(seen_at)).await.unwrap();
+    assert!(rescued.is_none());
+    assert!(bench.queue.holds(lease).await.unwrap());
+}
+
+async fn workers_of_several_nodes_take_each_job_once(bench: Bench) {
+    for seed in 0..20 {
+        bench.request(&format!("demo:{seed}")).await;
+    }
+    let nodes = [bench.restarted().await, bench.restarted().await, bench.restarted().await];
+    let claims = (0..60).map(|claim| {
+        let node = nodes[claim % 3].clone();
+        tokio::spawn(async move { node.claim(JobType::Download).await.unwrap() })
+    });
+    let mut taken = std::collections::HashSet::new();
+    for claim in claims.collect::<Vec<_>>() {
+        if let Some(job) = claim.await.unwrap() {
+            assert_eq!(job.attempt, 1);
+            assert!(taken.insert(job.id.to_string()), "taken twice");
+        }
+    }
+    assert_eq!(taken.len(), 20);
+}
+
+/// Whoever comes first, nobody waits for another for ever, and no job is left without its track.
+async fn the_same_track_asked_for_while_it_is_removed_is_whole_or_gone(bench: Bench) {
+    let bench = Arc::new(bench);
+    for _ in 0..20 {
+        let enqueued = bench.request("demo:a").await;
+        let (_, lease) = bench.work_on(JobType::Download).await;
+        let (asking, completing) = (bench.clone(), bench.clone());
+        let asking = tokio::spawn(async move { asking.request("demo:a").await });
+        let completing = tokio::spawn(async move { completing.complete(lease, downloaded()).await });
+        bench.queue.delete_track(bench.user, enqueued.job.track_id).await.unwrap();
+        let asked = asking.await.unwrap();
+        completing.await.unwrap();
+        for job in bench.queue.live_jobs().await.unwrap() {
+            assert!(bench.queue.store().track(bench.user, job.track_id).await.unwrap().is_some());
+            bench.queue.cancel(bench.user, job.id).await.unwrap();
+        }
+        // The job may have been removed with the track after it was asked for.
+        if bench.queue.job(bench.user, asked.job.id).await.unwrap().is_some() {
+            bench.queue.delete_track(bench.user, asked.job.track_id).await.unwrap();
+        }
+    }
 }

@@ -18,7 +18,15 @@ pub(crate) const URL: &str = "https://tool.example/track";
 
 #[tokio::test]
 async fn a_job_asked_for_on_one_node_runs_on_another_and_is_followed_through_a_third() {
-    let nodes = Nodes::on_redis().await;
+    asked_on_one_done_on_another(Nodes::on_nats().await).await;
+}
+
+#[tokio::test]
+async fn redis_is_as_good_an_engine_for_nodes() {
+    asked_on_one_done_on_another(Nodes::on_redis().await).await;
+}
+
+async fn asked_on_one_done_on_another(nodes: Nodes) {
     let asked = nodes.start("asked", &["--no-workers"]);
     let followed = nodes.start("followed", &["--no-workers"]);
     let _worker = nodes.start("worker", &[]);
@@ -46,7 +54,7 @@ async fn a_job_asked_for_on_one_node_runs_on_another_and_is_followed_through_a_t
 
 #[tokio::test]
 async fn another_node_takes_over_the_job_of_one_that_was_killed_once_its_lease_is_over() {
-    let nodes = Nodes::on_redis().await;
+    let nodes = Nodes::on_nats().await;
     let doomed = tool_node(&nodes, "doomed");
     let watcher = watcher(&nodes);
     let job = watcher.download(URL).await;
@@ -95,7 +103,7 @@ async fn a_node_that_was_stopped_for_longer_than_its_lease_changes_nothing_when_
 #[tokio::test]
 async fn a_rolling_restart_of_three_nodes_loses_no_job() {
     const TRACKS: usize = 4;
-    let nodes = Nodes::on_redis().await;
+    let nodes = Nodes::on_nats().await;
     let mut servers: Vec<Server> = ["a", "b", "c"].iter().map(|name| nodes.start(name, &[])).collect();
     for seed in 0..TRACKS {
         servers[seed % 3].download(&format!("demo:techno?seconds=15&seed={seed}")).await;
@@ -161,7 +169,7 @@ async fn cancelling_on_one_node_stops_the_work_on_another_within_a_second() {
 
 #[tokio::test]
 async fn a_revoked_key_loses_its_sockets_on_every_node() {
-    let nodes = Nodes::on_redis().await;
+    let nodes = Nodes::on_nats().await;
     let servers = ["a", "b", "c"].map(|name| nodes.start(name, &["--no-workers"]));
     let doomed = nodes.folder.new_key();
     let id = nodes.folder.newest_key_id();

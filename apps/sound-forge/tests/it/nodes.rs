@@ -1,6 +1,6 @@
 //! Several nodes of one studio: on one PostgreSQL, one data folder and one engine, all of them real.
 
-use bennu_engines::{Postgres, Process, RedisServer};
+use bennu_engines::{NatsServer, Postgres, Process, RedisServer};
 
 use crate::server::{Folder, Server};
 
@@ -13,6 +13,7 @@ pub(crate) struct Nodes {
 
 /// What nodes hear of each other by.
 enum Engine {
+    Nats(NatsServer),
     Redis(RedisServer),
 }
 
@@ -20,6 +21,10 @@ enum Engine {
 const LEASE: &str = "4000";
 
 impl Nodes {
+    pub(crate) async fn on_nats() -> Self {
+        Self::on(Engine::Nats(NatsServer::start().await.unwrap())).await
+    }
+
     pub(crate) async fn on_redis() -> Self {
         Self::on(Engine::Redis(RedisServer::start().await.unwrap())).await
     }
@@ -32,6 +37,7 @@ impl Nodes {
     /// The process behind it, to be killed.
     pub(crate) fn engine(&self) -> &Process {
         match &self.engine {
+            Engine::Nats(nats) => nats,
             Engine::Redis(redis) => redis,
         }
     }
@@ -39,6 +45,7 @@ impl Nodes {
     /// Starts a node.
     pub(crate) fn start(&self, name: &str, options: &[&str]) -> Server {
         let url = match &self.engine {
+            Engine::Nats(nats) => nats.url(),
             Engine::Redis(redis) => redis.url(),
         };
         let ours = ["--pubsub", &url, "--node", name, "--lease", LEASE];

@@ -45,8 +45,16 @@ async fn a_job_outlives_the_death_of_postgres_in_its_middle() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_job_is_told_through_every_node_although_the_engine_is_away() {
-    let nodes = Nodes::on_redis().await;
+async fn the_end_of_a_job_is_told_through_every_node_although_nats_is_away() {
+    ends_without_the_engine(Nodes::on_nats().await).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_job_is_told_through_every_node_although_redis_is_away() {
+    ends_without_the_engine(Nodes::on_redis().await).await;
+}
+
+async fn ends_without_the_engine(nodes: Nodes) {
     let worker = tool_node(&nodes, "worker");
     let watcher = watcher(&nodes);
     let job = watcher.download(URL).await;

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bennu::cluster::ClusterOptions;
 use bennu_testkit::{
-    TestChannel, TestSocket, assert_closed, assert_push, assert_reply, connect, refute_push,
+    Hub, TestChannel, TestSocket, assert_closed, assert_push, assert_reply, connect, refute_push,
 };
 
 use crate::accounts::{Accounts, Credential};
@@ -35,8 +36,12 @@ struct Studio {
 
 impl Studio {
     async fn new() -> Self {
+        Self::with(PubSub::local()).await
+    }
+
+    async fn with(pubsub: PubSub) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (clock, pubsub) = (ManualClock::new(), PubSub::local());
+        let clock = ManualClock::new();
         let store = Store::open_file(&folder.path().join("studio.db")).await.unwrap();
         let user = store.owner(clock.now()).await.unwrap().id;
         let key = store.create_key(user, "test", clock.now()).await.unwrap();
@@ -59,6 +64,12 @@ impl Studio {
         let input = JobInput::Download { source: Source::Demo { url } };
         let Enqueued { job, .. } = self.queue.enqueue_download(&track, input).await.unwrap();
         job
+    }
+
+    /// The same queue, as a worker on another node has it.
+    fn on_another_node(&self, pubsub: &PubSub) -> Queue {
+        let (store, notices) = (self.queue.store().clone(), Notices::new(pubsub.clone()));
+        Queue::new(store, Arc::new(self.clock.clone()), notices, Rules::default())
     }
 
     async fn claim(&self) -> Job {
@@ -87,14 +98,41 @@ async fn a_follower_is_told_each_revision_once_and_then_the_end() {
     studio.pubsub.broadcast(job_topic(job.id), JobProgress::of(&job));
     refute_push!(channel.within(Duration::from_millis(100)), "job:progress");
 
-    let facts = AudioFacts { format: "wav".to_owned(), sample_rate: 44_100, channels: 2, duration_ms: 1 };
-    let finished = Finished { file: "f".to_owned(), file_size: 7, result: StageResult::Download(facts) };
-    studio.queue.complete(claimed.lease().unwrap(), &finished).await.unwrap();
+    studio.queue.complete(claimed.lease().unwrap(), &downloaded()).await.unwrap();
     assert_push!(channel, "job:progress", {"status": "completed", "progress": 100});
     let completed = assert_push!(channel, "job:completed", {"job_type": "download"});
     assert_eq!(completed["job_id"], id);
     studio.pubsub.broadcast(job_topic(job.id), JobProgress { revision: 99, ..JobProgress::of(&job) });
     refute_push!(channel.within(Duration::from_millis(100)), "job:progress");
+}
+
+fn downloaded() -> Finished {
+    let facts = AudioFacts { format: "wav".to_owned(), sample_rate: 44_100, channels: 2, duration_ms: 1 };
+    Finished { file: "f".to_owned(), file_size: 7, result: StageResult::Download(facts) }
+}
+
+#[tokio::test]
+async fn an_end_that_was_lost_between_nodes_is_told_once() {
+    let hub = Hub::new();
+    let options = || ClusterOptions::new("a secret of the studio's nodes");
+    let here = PubSub::cluster(hub.adapter(), options().node("here")).unwrap();
+    let there = PubSub::cluster(hub.adapter(), options().node("there")).unwrap();
+    hub.up(&[&here, &there]).await;
+    let studio = Studio::with(here).await;
+    let worker = studio.on_another_node(&there);
+    let job = studio.enqueue().await;
+    let channel = follow(&studio.connect().await, &job).await;
+    assert_push!(channel, "job:progress", {"status": "queued"});
+    let lease = worker.claim(JobType::Download).await.unwrap().unwrap().lease().unwrap();
+    assert_push!(channel.within(Duration::from_secs(10)), "job:progress", {"status": "downloading"});
+
+    // What it says of the end, and whatever else it says until it has said all.
+    hub.partition(&["here"], &["there"]);
+    worker.complete(lease, &downloaded()).await.unwrap();
+    refute_push!(channel.within(Duration::from_millis(300)), "job:completed");
+    hub.heal();
+    assert_push!(channel.within(Duration::from_secs(30)), "job:completed", {"job_type": "download"});
+    refute_push!(channel.within(Duration::from_millis(300)), "job:completed");
 }
 
 #[tokio::test]
