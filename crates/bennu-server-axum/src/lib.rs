@@ -19,6 +19,7 @@
 //! routes and layers see them; all others pass.
 
 mod accept;
+mod health;
 mod limits;
 mod readiness;
 mod request_scan;
@@ -42,6 +43,7 @@ use hyper_util::rt::TokioIo;
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub use health::health;
 pub use limits::ServerLimits;
 pub use readiness::readiness;
 pub use server::{Server, serve, stop_signal};

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher as _;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bennu_protocol::websocket::close;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -23,6 +26,10 @@ const WINDOW_PER_CONNECTION: Duration = Duration::from_millis(1);
 const LONGEST_DEFAULT_WINDOW: Duration = Duration::from_secs(10);
 /// This part of the deadline is kept for close frames, once nothing else is waited for.
 const CLOSING_PART: u32 = 10;
+
+/// How long what is to be done once everybody has gone may take together, and what was broadcast to leave.
+const LAST_ACTS: Duration = Duration::from_secs(5);
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// How an endpoint is drained. Each option has a default that suits most servers.
 ///
@@ -202,7 +209,8 @@ impl Endpoint {
     /// official clients reconnect and rejoin. Channels end with
     /// [`TerminateReason::Draining`](crate::TerminateReason::Draining).
     ///
-    /// Returns when everybody has gone, or at the deadline. A second call while the first runs
+    /// Returns when everybody has gone, or at the deadline. Then what [`on_shutdown`](crate::EndpointBuilder::on_shutdown) asked for is
+    /// done, and in a cluster what was broadcast is handed to the engine; that takes 7 s at most. A second call while the first runs
     /// goes by its own options, so one without a window hurries the first.
     #[doc(alias = "shutdown")]
     #[doc(alias = "drainer")]
@@ -229,7 +237,39 @@ impl Endpoint {
             0 => tracing::info!(closed = report.closed, "drained"),
             _ => tracing::warn!(closed = report.closed, left, "connections are left at the end of the drain"),
         }
+        self.last_acts().run().await;
+        if tokio::time::timeout(FLUSH, self.pubsub().flush()).await.is_err() {
+            tracing::warn!("the engine did not take all that was broadcast before the end");
+        }
         report
+    }
+}
+
+/// What is done once everybody has gone; each once, whoever drains.
+#[derive(Default)]
+pub(crate) struct LastActs(tokio::sync::Mutex<Vec<LastAct>>);
+
+/// Begun when its turn comes.
+pub(crate) type LastAct = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
+
+impl LastActs {
+    pub(crate) fn new(acts: Vec<LastAct>) -> Self {
+        LastActs(tokio::sync::Mutex::new(acts))
+    }
+
+    /// Who comes second waits until all is done.
+    async fn run(&self) {
+        let mut acts = self.0.lock().await;
+        let all = async {
+            for act in acts.drain(..) {
+                if AssertUnwindSafe(async { act().await }).catch_unwind().await.is_err() {
+                    tracing::error!("something that was to be done at the shutdown panicked");
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_ACTS, all).await.is_err() {
+            tracing::warn!(timeout = ?LAST_ACTS, "what was to be done at the shutdown was cut off");
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::admission::TokenBucket;
 use crate::broadcast::{self, BroadcastError};
 use crate::clock::WallClock;
 use crate::config::SocketOptions;
-use crate::drain::Connections;
+use crate::drain::{Connections, LastAct, LastActs};
 use crate::history::{History, Ring, Rings};
 use crate::large_broadcast::LargeBroadcasts;
 use crate::metrics::{self, EndpointMetrics, MountMetrics};
@@ -48,6 +48,7 @@ struct Inner {
     host: Option<String>,
     mounts: Vec<Arc<Mount>>,
     connections: Connections,
+    last_acts: LastActs,
     connect_rate: Option<TokenBucket>,
     clock: WallClock,
     revocations: Revocations,
@@ -77,6 +78,7 @@ impl Endpoint {
             history_budget: 64 << 20,
             shards: None,
             shard_bounds: ShardBounds { bytes: 64 << 20, broadcasts: 100_000 },
+            last_acts: Vec::new(),
         }
     }
 
@@ -270,6 +272,10 @@ impl Endpoint {
         &self.0.connections
     }
 
+    pub(crate) fn last_acts(&self) -> &LastActs {
+        &self.0.last_acts
+    }
+
     pub(crate) fn connect_rate(&self) -> Option<&TokenBucket> {
         self.0.connect_rate.as_ref()
     }
@@ -299,6 +305,7 @@ pub struct EndpointBuilder {
     history_budget: usize,
     shards: Option<usize>,
     shard_bounds: ShardBounds,
+    last_acts: Vec<LastAct>,
 }
 
 /// Why an endpoint cannot be built.
@@ -452,6 +459,27 @@ impl EndpointBuilder {
         self
     }
 
+    /// Has something done at the end of [`drain`](Endpoint::drain), when everybody has gone and what was broadcast has yet to leave: to tell the
+    /// other nodes that this one is going, say. What is given first is done first, and all of it may take 5 s.
+    ///
+    /// ```
+    /// # use bennu_server::Endpoint;
+    /// # fn example(pubsub: bennu_pubsub::PubSub) {
+    /// let builder = Endpoint::builder(pubsub.clone()).on_shutdown(async move || {
+    ///     pubsub.broadcast("nodes", "one is going".to_owned());
+    /// });
+    /// # drop(builder);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_shutdown<F>(mut self, act: impl FnOnce() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.last_acts.push(Box::new(move || Box::pin(act())));
+        self
+    }
+
     /// Builds the endpoint.
     ///
     /// Metrics go to the recorder that is installed by now; see [`METRICS`](crate::METRICS).
@@ -500,6 +528,7 @@ impl EndpointBuilder {
             host: self.host,
             mounts,
             connections: Connections::default(),
+            last_acts: LastActs::new(self.last_acts),
             connect_rate: self.connect_rate,
             metrics: EndpointMetrics::new(),
             large_broadcasts: LargeBroadcasts::new(self.large_broadcast),

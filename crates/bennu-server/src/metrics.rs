@@ -212,8 +212,14 @@ pub const METRICS: &[Metric] = &[
     },
 ];
 
-/// Tells the recorder what the metrics mean.
+/// Tells the recorder what the metrics mean, those of the link between nodes among them.
 pub(crate) fn describe() {
+    for (name, description) in bennu_pubsub::METRICS {
+        match name.ends_with("_total") {
+            true => metrics::describe_counter!(name, description),
+            false => metrics::describe_gauge!(name, description),
+        }
+    }
     for Metric { name, kind, description, .. } in METRICS {
         match kind {
             MetricKind::Counter => metrics::describe_counter!(*name, *description),

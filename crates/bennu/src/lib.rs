@@ -54,7 +54,7 @@ pub mod axum {
     #[cfg(feature = "tls")]
     pub use bennu_server_axum::rustls;
     pub use bennu_server_axum::{
-        Server, ServerLimits, SocketLayer, SocketService, readiness, serve, sockets, stop_signal,
+        Server, ServerLimits, SocketLayer, SocketService, health, readiness, serve, sockets, stop_signal,
     };
 }
 

@@ -73,7 +73,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 
 /// What is served beside the sockets.
 fn routes(app: App, endpoint: &Endpoint) -> Router {
-    let admin = admin::routes(endpoint.clone()).route("/health/ready", bennu::axum::readiness(endpoint));
+    let admin = admin::routes(endpoint.clone())
+        .route("/health", bennu::axum::health(endpoint))
+        .route("/health/ready", bennu::axum::readiness(endpoint));
     match app {
         App::Transcripts => {
             transcripts::with_headers_of_plug(admin.merge(transcripts::routes(endpoint.clone())))

@@ -70,3 +70,47 @@ async fn readiness_is_a_route() {
         assert_eq!(probe.answer().await.status, status);
     }
 }
+
+#[tokio::test]
+async fn health_tells_of_the_link_between_the_nodes() {
+    use bennu_pubsub::{ClusterOptions, PubSub};
+    use bennu_server::Endpoint;
+    use tower_service::Service as _;
+
+    let hub = bennu_testkit::Hub::new();
+    let options = |name: &str| ClusterOptions::new("a secret of the cluster").node(name);
+    let node = PubSub::cluster(hub.adapter(), options("a")).unwrap();
+    let other = PubSub::cluster(hub.adapter(), options("b")).unwrap();
+    hub.up(&[&node, &other]).await;
+    while node.nodes().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let ask = async |pubsub: &PubSub| {
+        let endpoint = Endpoint::builder(pubsub.clone()).build().unwrap();
+        let mut app = axum::Router::new().route("/health", bennu_server_axum::health(&endpoint));
+        let request = http::Request::get("/health").body(axum::body::Body::empty()).unwrap();
+        let response = app.call(request).await.unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()["content-type"]),
+            (http::StatusCode::OK, &http::HeaderValue::from_static("application/json"))
+        );
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        serde_json::from_slice::<serde_json::Value>(&body).unwrap()
+    };
+    let up = ask(&node).await;
+    assert_eq!(
+        (&up["status"], &up["node"], &up["nodes"]),
+        (&"ok".into(), &"a".into(), &serde_json::json!(["b"]))
+    );
+    assert_eq!((&up["link"]["engine"], &up["link"]["state"]), (&"hub".into(), &"up".into()));
+    assert!(up["link"]["since_ms"].is_u64() && up["link"].get("reason").is_none());
+    hub.stop();
+    while !node.link().is_down() {
+        tokio::task::yield_now().await;
+    }
+    let down = ask(&node).await;
+    assert_eq!((&down["status"], &down["link"]["state"]), (&"degraded".into(), &"down".into()));
+    assert!(down["link"]["reason"].is_string());
+    let alone = ask(&PubSub::local()).await;
+    assert_eq!((&alone["status"], &alone["link"]), (&"ok".into(), &serde_json::Value::Null));
+}

@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bennu-presence", &["bennu-protocol", "bennu-pubsub"]),
     ("bennu-client", &["bennu-protocol"]),
     ("bennu-server", &["bennu-protocol", "bennu-pubsub", "bennu-token"]),
-    ("bennu-server-axum", &["bennu-server"]),
+    ("bennu-server-axum", &["bennu-pubsub", "bennu-server"]),
     ("bennu-pubsub-redis", &["bennu-pubsub"]),
     ("bennu-pubsub-zenoh", &["bennu-pubsub"]),
     ("bennu-cluster", &["bennu-pubsub", "bennu-pubsub-nats", "bennu-pubsub-redis", "bennu-pubsub-zenoh"]),
