@@ -72,14 +72,14 @@ mod tests {
     #[test]
     fn an_address_of_another_machine_is_connected_to() {
         // An address for documentation, which no machine has.
-        let addresses = list(&["192.0.2.1:7447", "127.0.0.1:0"]);
+        let addresses = list(&["203.0.113.1:7447", "127.0.0.1:0"]);
         let places = Places::choose(&addresses, None).unwrap();
-        assert_eq!(places, Places { listen: "127.0.0.1:0".into(), connect: list(&["192.0.2.1:7447"]) });
+        assert_eq!(places, Places { listen: "127.0.0.1:0".into(), connect: list(&["203.0.113.1:7447"]) });
     }
 
     #[test]
     fn a_given_address_is_taken_as_it_is() {
-        let addresses = list(&["192.0.2.1:7447"]);
+        let addresses = list(&["203.0.113.1:7447"]);
         let places = Places::choose(&addresses, Some("127.0.0.1:7447")).unwrap();
         assert_eq!(places, Places { listen: "127.0.0.1:7447".into(), connect: addresses });
     }
