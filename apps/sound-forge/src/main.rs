@@ -11,9 +11,12 @@ use tracing_subscriber::EnvFilter;
 /// Threads that are still busy after this are left behind: their jobs have been given back.
 const LEAVE_THREADS_AFTER: Duration = Duration::from_secs(1);
 
+/// PostgreSQL notes at each start that the table of migrations is there.
+const DEFAULT_LOG: &str = "info,sqlx::postgres::notice=warn";
+
 fn main() -> ExitCode {
     let cli = Cli::parse_args();
-    let filter = EnvFilter::try_from_env("SOUND_FORGE_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx::postgres::notice=warn"));
+    let filter = EnvFilter::try_from_env("SOUND_FORGE_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
