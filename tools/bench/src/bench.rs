@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::client::Client;
 use crate::crowd::{Call, Crowd, share};
 use crate::figures::{Figures, Window};
-use crate::options::Common;
+use crate::options::{Common, seconds};
 use crate::phase;
 use crate::protocol::Purpose;
 use crate::publishing::Publishing;
@@ -30,27 +30,26 @@ pub(crate) struct Bench {
 impl Bench {
     /// Starts the server if one is to be started; no connection is open yet.
     pub(crate) fn start(purpose: Purpose, topics: Topics, common: &Common) -> anyhow::Result<Self> {
-        let port = match &common.spawn {
-            Some(command) if command.contains("{port}") => free_port()?.to_string(),
-            Some(_) | None => "{port}".to_owned(),
-        };
-        let text = common.url.replace("{port}", &port);
-        let mut url = Url::parse(&text)?;
-        url.tls |= common.tls;
+        let ports = Ports::of(common)?;
+        let text = ports.fill(&common.url);
+        let urls = std::iter::once(text.clone()).chain(common.also.iter().map(|url| ports.fill(url)));
+        let mut urls = urls.map(|url| Url::parse(&url)).collect::<anyhow::Result<Vec<_>>>()?;
+        urls.iter_mut().for_each(|url| url.tls |= common.tls);
         let trust = common.ca.clone().map_or(Trust::Anyone, Trust::File);
         anyhow::ensure!(
-            !url.tls || common.ca.is_some() || common.insecure,
+            !urls.iter().any(|url| url.tls) || common.ca.is_some() || common.insecure,
             "with TLS, say --ca FILE or --insecure"
         );
         let target =
-            Target::new(&url, common.protocol, purpose, &trust, (common.sources, common.delayed_acks))?;
+            Target::new(&urls, common.protocol, purpose, &trust, (common.sources, common.delayed_acks))?;
         let server = match &common.spawn {
             Some(command) => {
                 let cpus = common.server_cpu.as_deref().map(server::cpus).transpose()?;
-                Server::spawn(&command.replace("{port}", &port), cpus.as_ref(), target.address, common.tree)?
+                Server::spawn(&ports.fill(command), cpus.as_ref(), target.addresses(), common.tree)?
             }
             None => Server::running(common.pid, common.tree),
         };
+        std::thread::sleep(seconds(common.meet));
         let client = Client::new(target, topics, common.patience())?;
         Ok(Self { common: common.clone(), client, server, crowd: Crowd::default(), url: text })
     }
@@ -63,6 +62,10 @@ impl Bench {
     /// Shares connections with further processes; how many are ours.
     pub(crate) fn gather(&mut self, connections: usize, processes: u32, call: Call) -> anyhow::Result<usize> {
         let processes = processes as usize;
+        anyhow::ensure!(
+            processes == 1 || self.common.also.is_empty(),
+            "one client process for several nodes"
+        );
         let own = share(connections, processes, 0);
         let call = Call { connections: connections - own, processes: processes - 1, ..call };
         self.crowd = Crowd::gather(call, &self.url, &self.common)?;
@@ -147,7 +150,36 @@ impl Bench {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// What stands for `{port}`, `{port2}` and so on up to `{port9}`.
+struct Ports(Vec<u16>);
+
+impl Ports {
+    /// Free ones, for a server that is started; else nothing stands for a port.
+    fn of(common: &Common) -> anyhow::Result<Self> {
+        let count = if common.spawn.is_some() { 9 } else { 0 };
+        // All are held until the last is found, or one might be found twice.
+        let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0"));
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port()));
+        ports.collect::<anyhow::Result<_>>().map(Ports)
+    }
+
+    fn fill(&self, text: &str) -> String {
+        self.0.iter().enumerate().fold(text.to_owned(), |text, (index, port)| {
+            let name = if index == 0 { "{port}".to_owned() } else { format!("{{port{}}}", index + 1) };
+            text.replace(&name, &port.to_string())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_node_has_a_port_of_its_own() {
+        let ports = Ports(vec![10, 20, 30]);
+        assert_eq!(ports.fill("a {port} {port2} {port3} {port}"), "a 10 20 30 10");
+        assert_eq!(Ports(Vec::new()).fill("a {port}"), "a {port}");
+    }
 }

@@ -219,14 +219,14 @@ impl Link {
 /// A socket that is connecting.
 fn connect(target: &Target, link: usize) -> io::Result<TcpStream> {
     let Some(source) = target.source(link) else {
-        let socket = TcpStream::connect(target.address)?;
+        let socket = TcpStream::connect(target.address(link))?;
         socket.set_nodelay(true)?;
         return Ok(socket);
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     rustix::net::bind(&socket, &SocketAddr::from((source, 0)))?;
-    match rustix::net::connect(&socket, &target.address) {
+    match rustix::net::connect(&socket, &target.address(link)) {
         Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
         Err(error) => return Err(error.into()),
     }

@@ -47,6 +47,14 @@ pub(crate) struct Common {
     #[arg(long, default_value = "ws://127.0.0.1:4100")]
     pub(crate) url: String,
 
+    /// Further nodes of the same server: connections go to all in turn, the first to `--url`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) also: Vec<String>,
+
+    /// Seconds to wait for nodes to find each other, once all answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, requires = "also")]
+    pub(crate) meet: f64,
+
     /// What the server speaks.
     #[arg(long, value_enum, default_value_t = Protocol::Phoenix)]
     pub(crate) protocol: Protocol,
@@ -71,7 +79,7 @@ pub(crate) struct Common {
     #[arg(long, conflicts_with = "spawn")]
     pub(crate) pid: Option<u32>,
 
-    /// Start the server anew for each run; `{port}` here and in the URL is a free port.
+    /// Start the server anew for each run; `{port}` here and in the URLs is a free port, and so are `{port2}` to `{port9}`.
     #[arg(long, value_name = "COMMAND")]
     pub(crate) spawn: Option<String>,
 

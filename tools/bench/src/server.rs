@@ -29,14 +29,16 @@ impl Server {
         Self { pid, tree, child: None }
     }
 
-    /// Starts `command` on the given cores and waits until `address` answers.
+    /// Starts `command` on the given cores and waits until all `addresses` answer.
     pub(crate) fn spawn(
         command: &str,
         cpus: Option<&CpuSet>,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         tree: bool,
     ) -> anyhow::Result<Self> {
-        ensure!(TcpStream::connect(address).is_err(), "{address} is taken already");
+        for address in addresses {
+            ensure!(TcpStream::connect(address).is_err(), "{address} is taken already");
+        }
         // A process has the cores of the one that starts it, from its first thread on.
         let own = sched_getaffinity(None)?;
         if let Some(cpus) = cpus {
@@ -51,7 +53,9 @@ impl Server {
         sched_setaffinity(None, &own)?;
         let child = child?;
         let mut server = Self { pid: Some(child.id()), tree, child: Some(child) };
-        server.wait_until_it_answers(address).with_context(|| command.to_owned())?;
+        for address in addresses {
+            server.wait_until_it_answers(*address).with_context(|| command.to_owned())?;
+        }
         Ok(server)
     }
 

@@ -17,7 +17,8 @@ use crate::tls;
 /// What every connection of a run has in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(crate) address: SocketAddr,
+    /// One for each node.
+    addresses: Vec<SocketAddr>,
     pub(crate) protocol: Protocol,
     pub(crate) purpose: Purpose,
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
@@ -66,18 +67,19 @@ impl Url {
 
 impl Target {
     pub(crate) fn new(
-        url: &Url,
+        urls: &[Url],
         protocol: Protocol,
         purpose: Purpose,
         trust: &tls::Trust,
         (sources, delayed_acks): (u8, bool),
     ) -> anyhow::Result<Self> {
+        let url = urls.first().context("a server has an address")?;
         let tls = match url.tls {
             true => Some((tls::config(trust)?, ServerName::try_from(url.host.clone())?)),
             false => None,
         };
         Ok(Self {
-            address: url.address()?,
+            addresses: urls.iter().map(Url::address).collect::<anyhow::Result<_>>()?,
             protocol,
             purpose,
             tls,
@@ -97,6 +99,16 @@ impl Target {
              Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
         )
         .into_bytes()
+    }
+
+    /// Where connection `link` goes: nodes take turns.
+    pub(crate) fn address(&self, link: usize) -> SocketAddr {
+        self.addresses[link % self.addresses.len()]
+    }
+
+    /// Where all nodes are.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// The address that connection `link` comes from, unless the system shall choose.

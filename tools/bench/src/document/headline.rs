@@ -37,6 +37,7 @@ pub(crate) enum Unit {
     Megabytes,
     Microseconds,
     Milliseconds,
+    PerSecond,
 }
 
 impl Unit {
@@ -47,6 +48,7 @@ impl Unit {
             Unit::Megabytes => format!("{:.1} MB", value / 1e6),
             Unit::Microseconds => format!("{} µs", significant(value)),
             Unit::Milliseconds => format!("{:.1} ms", value / 1e3),
+            Unit::PerSecond => grouped(value),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod acks;
 mod bars;
 mod capacity;
+mod cluster;
 mod cores;
 mod curves;
 mod growth;
@@ -69,6 +70,7 @@ fn block(name: &str, trials: &Trials) -> Option<String> {
         "padded" => tables::if_measured(wire::padded(trials)),
         "acks" => tables::if_measured(acks::table(trials)),
         "cores" => tables::if_measured(cores::table(trials)),
+        "cluster" => cluster::table(trials),
         "capacity" => capacity::page(trials),
         _ => return None,
     })
