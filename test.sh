@@ -53,6 +53,7 @@ need nginx nginx
 # Some run against engines and a database of their own; the packages start no service, and make no database cluster.
 need nats-server nats-server
 need redis-server redis-server
+need faketime faketime
 need_postgresql
 
 # One counts the instructions and system calls of a server.

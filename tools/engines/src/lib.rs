@@ -32,6 +32,7 @@ mod proxy;
 mod redis;
 
 pub use nats::NatsServer;
+pub use port::Port;
 pub use postgres::Postgres;
 pub use process::Process;
 pub use proxy::Proxy;

@@ -8,17 +8,23 @@ use anyhow::Context;
 /// of a server between its death and its restart.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A TCP port that no other test of this machine takes.
+/// A TCP port that no other test of this machine takes, for as long as this lives.
 ///
 /// Its UDP port of the same number is bound meanwhile: what the kernel keeps for one process, and frees when that ends,
 /// is a reservation that needs no files.
-pub(crate) struct Port {
+#[derive(Debug)]
+pub struct Port {
     number: u16,
     _reserved: UdpSocket,
 }
 
 impl Port {
-    pub(crate) fn reserve() -> anyhow::Result<Self> {
+    /// One that is free.
+    ///
+    /// # Errors
+    ///
+    /// None is.
+    pub fn reserve() -> anyhow::Result<Self> {
         let count = PORTS.end - PORTS.start;
         let first = u16::try_from(std::process::id().wrapping_mul(37) % u32::from(count)).unwrap_or_default();
         let candidates = (0..count).map(|step| PORTS.start + (first + step) % count);
@@ -35,7 +41,9 @@ impl Port {
         self.number
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// The port on the loopback.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 }

@@ -15,6 +15,7 @@ mod transcripts;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -24,6 +25,9 @@ use clap::Parser as _;
 use tokio::net::TcpListener;
 
 use crate::options::{App, Options};
+
+/// How long the last messages to other nodes may take.
+const FLUSH: Duration = Duration::from_secs(3);
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
@@ -42,14 +46,16 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let recorder = prometheus::install()?;
     let pubsub = options.pubsub()?;
     let presence = options.presence(&pubsub)?;
-    let endpoint = {
-        let presence = presence.clone();
-        match options.app {
-            App::Checklist => checklist::endpoint(pubsub, presence, &options)?,
-            App::Clients => clients::endpoint(pubsub, presence, &options)?,
-            App::Bench => bench::endpoint(pubsub, presence, &options)?,
-            App::Transcripts => transcripts::endpoint(pubsub, presence, &options)?,
-        }
+    let presence = match options.app {
+        // A diff for each change, as Phoenix sent them when the transcripts were made.
+        App::Transcripts => presence.diff_window(Duration::ZERO).build(),
+        App::Checklist | App::Clients | App::Bench => presence.build(),
+    };
+    let endpoint = match options.app {
+        App::Checklist => checklist::endpoint(pubsub, presence.clone(), &options)?,
+        App::Clients => clients::endpoint(pubsub, presence.clone(), &options)?,
+        App::Bench => bench::endpoint(pubsub, presence.clone(), &options)?,
+        App::Transcripts => transcripts::endpoint(pubsub, presence.clone(), &options)?,
     };
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
@@ -66,8 +72,11 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         served = server.run() => served?,
         () = prometheus::upkeep(recorder) => {}
     }
-    // The channels have ended, and other nodes hear that nobody is left here.
-    presence.shut_down().await;
+    // The connections are closed: other nodes hear of it, and of all that was broadcast, before this one is gone.
+    let told = tokio::time::timeout(FLUSH, presence.shut_down()).await;
+    if told.is_err() {
+        tracing::warn!("what other nodes had to hear did not go out in time");
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bennu::axum::rustls::ServerConfig;
 use bennu::cluster::{self, ClusterOptions};
-use bennu::presence::ReplicaOptions;
+use bennu::presence::{PresenceBuilder, ReplicaOptions};
 use bennu::token::SecretKeyBase;
 use bennu::{DrainOptions, Endpoint, EndpointBuilder, JoinRefRule, Presence, PubSub, SocketOptions};
 use clap::{Parser, ValueEnum};
@@ -23,15 +23,15 @@ pub(crate) struct Options {
     #[arg(long, default_value = "127.0.0.1:4100")]
     pub(crate) listen: SocketAddr,
 
-    /// Name of this node in a cluster; made up when absent.
+    /// Name of this node in its cluster, which no other node has; random when absent.
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 
-    /// What carries messages between nodes: `local`, which has none, nats://… or redis://….
+    /// What carries messages between nodes: `local` for none, or a nats:// or redis:// URL. All nodes need the same engine and secret.
     #[arg(long, value_name = "URL", default_value = "local")]
     pubsub: String,
 
-    /// Signs long-poll tokens and what nodes send each other, who need the same; random when absent. 20 bytes at least.
+    /// Signs long-poll tokens and what crosses between nodes; 20 bytes at least. Random when absent, which no cluster takes.
     #[arg(long, value_name = "TEXT")]
     secret: Option<String>,
 
@@ -39,15 +39,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_channels: u16,
 
-    /// Milliseconds between presence heartbeats; 1500 when absent.
+    /// Milliseconds after which a node tells the others what changed in presence; 1500 when absent.
     #[arg(long, value_name = "MS")]
     presence_period: Option<u64>,
 
-    /// Milliseconds of silence after which a node counts as down; 20 presence periods when absent.
+    /// Milliseconds of silence after which a node counts as down and its presences leave; 30000 when absent.
     #[arg(long, value_name = "MS")]
     presence_down: Option<u64>,
 
-    /// Milliseconds of silence after which a node is forgotten; 1200000 when absent.
+    /// Milliseconds of silence after which what is known of a node is forgotten; 1200000 when absent.
     #[arg(long, value_name = "MS")]
     presence_permdown: Option<u64>,
 
@@ -82,37 +82,21 @@ pub(crate) enum App {
 }
 
 impl Options {
-    /// What carries messages, between nodes if asked to.
+    /// What carries messages, between nodes too if it is asked for. Within a runtime.
     pub(crate) fn pubsub(&self) -> anyhow::Result<PubSub> {
         if self.pubsub == "local" {
             return Ok(PubSub::local());
         }
-        let secret = self.secret.as_deref().context("nodes of a cluster need the same --secret")?;
+        let secret = self.secret.as_deref().context(
+            "--pubsub needs --secret: nodes know each other by the secret that they share, and with random ones \
+             they would be strangers",
+        )?;
         let options = ClusterOptions::new(secret);
         let options = match &self.node {
-            Some(node) => options.node(node),
+            Some(name) => options.node(name),
             None => options,
         };
         cluster::pubsub(&self.pubsub, options).context("--pubsub")
-    }
-
-    /// Who is online, on all nodes.
-    pub(crate) fn presence(&self, pubsub: &PubSub) -> anyhow::Result<Presence> {
-        let set =
-            |options: ReplicaOptions, milliseconds: Option<u64>, setter: fn(_, _) -> _| match milliseconds {
-                Some(milliseconds) => setter(options, Duration::from_millis(milliseconds)),
-                None => options,
-            };
-        let options = set(ReplicaOptions::default(), self.presence_period, ReplicaOptions::broadcast_period);
-        let options = set(options, self.presence_down, ReplicaOptions::down_period);
-        let options = set(options, self.presence_permdown, ReplicaOptions::permdown_period);
-        let builder = Presence::builder(pubsub.clone()).replication(options).context("--presence-…")?;
-        Ok(match self.app {
-            // A replay does within milliseconds what took the recorded clients seconds.
-            App::Transcripts => builder.diff_window(Duration::ZERO),
-            App::Checklist | App::Clients | App::Bench => builder,
-        }
-        .build())
     }
 
     /// How to speak TLS, if asked to.
@@ -121,6 +105,24 @@ impl Options {
             return Ok(None);
         };
         crate::tls::config(chain, key).map(Some)
+    }
+
+    /// Who is there, on all nodes.
+    pub(crate) fn presence(&self, pubsub: &PubSub) -> anyhow::Result<PresenceBuilder> {
+        let mut replica = ReplicaOptions::default().permdown_on_shutdown(true);
+        if let Some(period) = self.presence_period {
+            replica = replica.broadcast_period(Duration::from_millis(period));
+        }
+        if let Some(down) = self.presence_down {
+            replica = replica.down_period(Duration::from_millis(down));
+            // So that an idle node is heard three times before it counts as down, as it is in the times that are given otherwise.
+            let periods = down / self.presence_period.unwrap_or(1_500).max(1);
+            replica = replica.max_silent_periods(u32::try_from(periods / 3).unwrap_or(10).clamp(1, 10));
+        }
+        if let Some(permdown) = self.presence_permdown {
+            replica = replica.permdown_period(Duration::from_millis(permdown));
+        }
+        Presence::builder(pubsub.clone()).replication(replica).context("the periods of presence")
     }
 
     /// What every application builds on.

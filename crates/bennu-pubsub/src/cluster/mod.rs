@@ -354,7 +354,7 @@ impl Cluster {
         let mut gaps: HashMap<Subject, Vec<Gap>> = HashMap::new();
         for ((sender, subject), missed) in due {
             let gap = Gap { node: self.peers.lock().name(sender), missed };
-            tracing::warn!(node = ?gap.node, missed, "messages of another node did not arrive");
+            tracing::warn!(node = ?gap.node, missed, ?subject, "messages of another node did not arrive");
             gaps.entry(subject).or_default().push(gap);
         }
         if gaps.is_empty() {

@@ -22,6 +22,7 @@ use self::slow::SlowChannel;
 use crate::options::Options;
 
 pub(crate) fn endpoint(pubsub: PubSub, presence: Presence, options: &Options) -> anyhow::Result<Endpoint> {
+    // A replay does within milliseconds what took the recorded clients seconds.
     let socket = |requests| TranscriptsSocket { presence: presence.clone(), requests };
     let origins = CheckOrigin::list(["//localhost", "//127.0.0.1"])?;
     let websocket = options.socket().join_ref_rule(JoinRefRule::Strict).check_origin(origins);

@@ -20,13 +20,13 @@ use crate::server::{TMP, UNTIL_STDIN_ENDS, clients};
 const CONTENT: u64 = 11 * 64_000 + 50_000;
 
 /// Until the page has told how it went. A browser takes seconds to start where much else runs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn phoenix_1_8_16_speaks_compressed_in_a_browser() {
     let (relay, mut traffic) = relay(clients()).await;
-    let (page, mut outcomes) = page().await;
-    let _browser = Browser::open(&format!("http://{page}/?{relay}"));
+    let (page, mut outcomes) = page("browser.mjs").await;
+    let _browser = Browser::open("page", &format!("http://{page}/?{relay}"));
     let outcome = tokio::time::timeout(PATIENCE, outcomes.recv()).await;
     let outcome = outcome
         .unwrap_or_else(|_| panic!("Chromium did not run the page; see its log in {TMP}"))
@@ -61,14 +61,14 @@ async fn relay(server: SocketAddr) -> (SocketAddr, UnboundedReceiver<(u64, u64)>
     (address, traffic)
 }
 
-/// Serves the page, and what it tells.
-async fn page() -> (SocketAddr, UnboundedReceiver<Value>) {
+/// Serves a page that runs a script of this folder, and what it tells.
+pub(crate) async fn page(name: &'static str) -> (SocketAddr, UnboundedReceiver<Value>) {
     let (told, outcomes) = unbounded_channel();
     let client = packages().join("node_modules/phoenix-1.8/priv/static/phoenix.mjs");
     let app = Router::new()
-        .route("/", get(Html(r#"<!doctype html><script type="module" src="/browser.mjs"></script>"#)))
+        .route("/", get(Html(r#"<!doctype html><script type="module" src="/page.mjs"></script>"#)))
         .route("/phoenix.mjs", script(&client))
-        .route("/browser.mjs", script(&Path::new(CLIENTS).join("browser.mjs")))
+        .route("/page.mjs", script(&Path::new(CLIENTS).join(name)))
         .route("/outcome", post(|Json(outcome): Json<Value>| tell(told, outcome)));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
@@ -89,15 +89,17 @@ fn script(path: &Path) -> axum::routing::MethodRouter {
 
 /// A headless browser with a profile of its own; dropping it ends it.
 #[derive(Debug)]
-struct Browser {
+pub(crate) struct Browser {
     guard: Child,
     profile: PathBuf,
 }
 
 impl Browser {
-    fn open(url: &str) -> Browser {
-        let profile = Path::new(TMP).join(format!("chromium-{}", std::process::id()));
-        let log = std::fs::File::create(Path::new(TMP).join("chromium.log")).expect("the folder is ours");
+    /// With a page at this URL; the name is that of its log.
+    pub(crate) fn open(name: &str, url: &str) -> Browser {
+        let profile = Path::new(TMP).join(format!("chromium-{name}-{}", std::process::id()));
+        let log = Path::new(TMP).join(format!("chromium-{name}.log"));
+        let log = std::fs::File::create(log).expect("the folder is ours");
         let guard = Command::new("sh")
             .args(["-c", UNTIL_STDIN_ENDS, "sh", "chromium"])
             // Root has no sandbox, and containers have a small /dev/shm.

@@ -17,18 +17,19 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn a_cluster_that_cannot_be_joined_is_an_error() {
-    let secret = ["--secret", "the same secret on all nodes"];
-    let periods = ["--presence-period", "1000", "--presence-down", "1500"];
-    for (arguments, why) in [
-        (vec!["--pubsub", "nats://127.0.0.1"], "the same --secret"),
-        (vec!["--pubsub", "nats://127.0.0.1", "--secret", "short"], "20 bytes"),
-        ([&["--pubsub", "amqp://127.0.0.1"][..], &secret].concat(), "names no engine"),
-        (periods.to_vec(), "at least two broadcast periods"),
+fn a_cluster_needs_a_secret_an_engine_and_names() {
+    const SECRET: &str = "twenty bytes and some";
+    for (options, expected) in [
+        (&["--pubsub", "nats://127.0.0.1"][..], "--pubsub needs --secret"),
+        (&["--pubsub", "redis://127.0.0.1", "--secret", "short"], "20 bytes at least"),
+        (&["--pubsub", "amqp://user:hunter2@127.0.0.1", "--secret", SECRET], "names no engine"),
+        (&["--pubsub", "redis://ada:hunter2@127.0.0.1?unknown=1", "--secret", SECRET], "--pubsub"),
+        (&["--pubsub", "redis://127.0.0.1", "--secret", SECRET, "--node", ""], "a node's name"),
     ] {
-        let output = run(&[&["checklist", "--listen", "127.0.0.1:0"][..], &arguments].concat());
-        assert!(!output.status.success());
-        assert!(stderr(&output).contains(why), "{}", stderr(&output));
+        let output = run(&[&["checklist", "--listen", "127.0.0.1:0"], options].concat());
+        let said = stderr(&output);
+        assert!(!output.status.success() && said.contains(expected), "{options:?}: {said}");
+        assert!(!said.contains("hunter2"), "credentials are not shown: {said}");
     }
 }
 

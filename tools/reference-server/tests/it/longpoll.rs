@@ -12,12 +12,12 @@ use crate::server::checklist;
 use crate::wire::{self, Response, Wire};
 
 /// The long polling of the first mount, speaking version 2.
-const V2: &str = "/socket/longpoll?vsn=2.0.0";
+pub(crate) const V2: &str = "/socket/longpoll?vsn=2.0.0";
 
 /// How long a poll of the application waits.
 const WINDOW: Duration = Duration::from_secs(1);
 
-const NDJSON: (&str, &str) = ("Content-Type", "application/x-ndjson");
+pub(crate) const NDJSON: (&str, &str) = ("Content-Type", "application/x-ndjson");
 
 /// One session. Every request is on a TCP connection of its own.
 struct Poller {
@@ -85,16 +85,16 @@ impl Poller {
     }
 }
 
-fn body(response: &Response) -> Value {
+pub(crate) fn body(response: &Response) -> Value {
     assert_eq!(response.status, 200, "{response:?}");
     serde_json::from_str(&response.body).expect("the body is JSON")
 }
 
-fn token(answer: &Value) -> String {
+pub(crate) fn token(answer: &Value) -> String {
     answer["token"].as_str().expect("a token").to_owned()
 }
 
-fn messages(answer: &Value) -> Vec<Value> {
+pub(crate) fn messages(answer: &Value) -> Vec<Value> {
     let messages = answer["messages"].as_array().expect("messages").iter();
     let text = messages.map(|message| message.as_str().expect("a message is a string"));
     text.map(|text| serde_json::from_str(text).expect("a message is JSON")).collect()

@@ -9,6 +9,7 @@ mod browser;
 mod certificate;
 mod channel;
 mod client;
+mod cluster;
 mod command_line;
 mod credentials;
 mod handshake;

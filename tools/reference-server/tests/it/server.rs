@@ -42,11 +42,24 @@ impl Server {
         options: &[&str],
         log_name: &str,
     ) -> Server {
+        Server::start_at("127.0.0.1:0", runner, application, options, log_name)
+    }
+
+    /// The same, at an address.
+    pub(crate) fn start_at(
+        listen: &str,
+        runner: &[&str],
+        application: &str,
+        options: &[&str],
+        log_name: &str,
+    ) -> Server {
         let mut guard = Command::new("sh")
             .args(["-c", UNTIL_STDIN_ENDS, "sh"])
             .args(runner)
-            .args([BINARY, application, "--listen", "127.0.0.1:0"])
+            .args([BINARY, application, "--listen", listen])
             .args(options)
+            // Logs are read by tests.
+            .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log(log_name))

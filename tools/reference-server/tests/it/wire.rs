@@ -110,6 +110,11 @@ impl Wire {
         Wire { stream, unread: Vec::new(), was_reset: false, compressed: None }
     }
 
+    /// The same connection, to write on while another thread reads.
+    pub(crate) fn writer(&self) -> TcpStream {
+        self.stream.try_clone().expect("the system has files left")
+    }
+
     pub(crate) fn write_request(
         &mut self,
         address: SocketAddr,

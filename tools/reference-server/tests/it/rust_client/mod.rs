@@ -6,7 +6,7 @@
 mod faults;
 mod link;
 mod soak;
-mod tally;
+pub(crate) mod tally;
 mod transports;
 
 use std::future::{Future, IntoFuture as _};
