@@ -77,7 +77,7 @@ run() {
     one) spawn='target/release/reference-server bench --listen 127.0.0.1:{port}' ;;
     nats) spawn="tools/bench/cluster.sh nats://127.0.0.1:$nats {port} {port2} {port3}" ;;
     redis) spawn="tools/bench/cluster.sh redis://127.0.0.1:$redis {port} {port2} {port3}" ;;
-    zenoh) spawn='tools/bench/cluster.sh zenoh {port} {port2} {port3} {port4} {port5} {port6}' ;;
+    zenoh) spawn='tools/bench/cluster.sh zenoh://127.0.0.1:{port4} {port} {port2} {port3}' ;;
     esac
     if [ "$name" != one ]; then
         also=(--also 'ws://127.0.0.1:{port2}' --also 'ws://127.0.0.1:{port3}' --meet 3 --tree)

@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
 
-    /// What carries messages between nodes: `local` for none, or a nats:// or redis:// URL. All nodes need the same engine and secret.
+    /// What carries messages between nodes: `local` for none, or a nats://, redis:// or zenoh:// URL. All nodes need the same engine and secret.
     #[arg(long, value_name = "URL", default_value = "local")]
     pubsub: String,
 

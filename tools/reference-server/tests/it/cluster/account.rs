@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,21 @@ fn attack_049_each_message_over_nats_is_delivered_or_counted_as_missed() {
 #[test]
 fn attack_049_each_message_over_redis_is_delivered_or_counted_as_missed() {
     faults_of_the_engine(Kind::Redis);
+}
+
+#[test]
+fn each_message_over_zenoh_is_delivered_or_counted_as_missed() {
+    let cluster = Cluster::start(Kind::Zenoh, "account-zenoh", &silent_presence());
+    let mut books = Books::open(&cluster, "room:account");
+    books.keep(&cluster, "nothing", || (), || ());
+    // There is no engine to be killed: what can fail is a peer. One that stands still keeps its connections, and others go on.
+    let peer = cluster.nodes[0].server.pid();
+    books.keep(&cluster, "a peer that stood still", || signal(peer, "STOP"), || signal(peer, "CONT"));
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("kill starts").success(), "the node lives");
 }
 
 fn faults_of_the_engine(kind: Kind) {

@@ -1,6 +1,6 @@
 //! What stands between the nodes of a test.
 
-use bennu_engines::{NatsServer, Process, Proxy, RedisServer};
+use bennu_engines::{NatsServer, Port, Process, Proxy, RedisServer};
 use tokio::runtime::Runtime;
 
 /// Which engine.
@@ -8,15 +8,18 @@ use tokio::runtime::Runtime;
 pub(crate) enum Kind {
     Nats,
     Redis,
+    /// Peers, which need no server.
+    Zenoh,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 2] = [Kind::Nats, Kind::Redis];
+    pub(crate) const ALL: [Kind; 3] = [Kind::Nats, Kind::Redis, Kind::Zenoh];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Nats => "nats",
             Kind::Redis => "redis",
+            Kind::Zenoh => "zenoh",
         }
     }
 }
@@ -30,6 +33,8 @@ pub(crate) struct Engine {
 enum Running {
     Nats(NatsServer),
     Redis(RedisServer),
+    /// Where the first node listens.
+    Zenoh(Port),
 }
 
 impl Engine {
@@ -39,6 +44,7 @@ impl Engine {
         let running = match kind {
             Kind::Nats => Running::Nats(runtime.block_on(NatsServer::start()).expect("nats-server")),
             Kind::Redis => Running::Redis(runtime.block_on(RedisServer::start()).expect("redis-server")),
+            Kind::Zenoh => Running::Zenoh(Port::reserve().expect("a free port")),
         };
         Engine { running, runtime }
     }
@@ -48,6 +54,7 @@ impl Engine {
         match &self.running {
             Running::Nats(nats) => nats.url(),
             Running::Redis(redis) => redis.url(),
+            Running::Zenoh(port) => format!("zenoh://{}", port.address()),
         }
     }
 
@@ -70,6 +77,7 @@ impl Engine {
         match &self.running {
             Running::Nats(nats) => nats,
             Running::Redis(redis) => redis,
+            Running::Zenoh(_) => panic!("zenoh has no server"),
         }
     }
 }
