@@ -35,13 +35,19 @@ presence() {
         cargo test --locked --release -p bennu-presence --test it simulation::
 }
 
+# Nodes over zenoh, which have no engine between them.
+zenoh() {
+    cargo test --locked -p bennu-pubsub-zenoh
+    BENNU_TEST_ZENOH=1 cargo test --locked -p reference-server --test it cluster:: -- --include-ignored
+}
+
 # The client in a page of a browser; needs rustup, for the target wasm32-unknown-unknown, and Chromium.
 web() {
     ./web/run.sh
 }
 
 if [ $# = 0 ]; then
-    set -- drain fuzz codec soak presence web
+    set -- drain fuzz codec soak presence zenoh web
 fi
 for check in "$@"; do
     echo "long-checks.sh: $check"

@@ -84,4 +84,5 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 cargo deny --locked check licenses bans sources
 ./fuzz/run.sh 10
-cargo test --workspace --locked
+# The adapter of zenoh has its tests in ./long-checks.sh: its nodes do not always find each other in time.
+cargo test --workspace --exclude bennu-pubsub-zenoh --locked

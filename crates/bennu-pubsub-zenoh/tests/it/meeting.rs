@@ -1,9 +1,10 @@
 //! How nodes find each other, come, and go.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use bennu_engines::Proxy;
+use bennu_engines::{Port, Proxy};
 use bennu_pubsub::{ClusterOptions, Gap, LinkStatus, PubSub, Subscription};
 use bennu_pubsub_zenoh::Zenoh;
 use tokio::time::timeout;
@@ -11,9 +12,13 @@ use tokio::time::timeout;
 /// Longer than anything takes on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Nobody listens there for now.
+/// Nobody listens there but who is told to, also when that node is gone, as long as the tests run: no connection of another test gets its port.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static RESERVED: Mutex<Vec<Port>> = Mutex::new(Vec::new());
+    let port = Port::reserve().unwrap();
+    let address = port.address();
+    RESERVED.lock().unwrap().push(port);
+    address
 }
 
 pub(crate) fn node(name: &str, zenoh: Zenoh) -> PubSub {

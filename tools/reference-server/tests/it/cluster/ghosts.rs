@@ -39,7 +39,7 @@ pub(crate) fn expect_living(cluster: &Cluster, topic: &str, members: &[&Member],
 fn check_137_a_track_is_a_diff_on_the_other_node_within_two_periods() {
     let period = Duration::from_secs(2);
     let options = presence_options(period, 20 * period, 100 * period);
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let cluster = Cluster::start(kind, &format!("137-{}", kind.name()), &options);
         let members = cluster.members("room:137");
         members.iter().for_each(|member| member.wait_for_users(&ALL));
@@ -100,7 +100,7 @@ fn check_137_a_node_that_stands_still_or_dies_leaves_and_comes_back_with_its_ref
 
 #[test]
 fn attack_048_a_node_that_is_killed_and_started_again_at_once_leaves_no_ghost() {
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let mut cluster = Cluster::start(kind, &format!("killed-{}", kind.name()), &quick());
         let mut members = cluster.members("room:killed");
         members.iter().for_each(|member| member.wait_for_users(&ALL));
@@ -119,7 +119,7 @@ fn a_node_that_is_told_to_end_leaves_at_once() {
     // So long that only a goodbye can explain it.
     let minute = Duration::from_secs(60);
     let options = presence_options(PERIOD, minute, 2 * minute);
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let mut cluster = Cluster::start(kind, &format!("ended-{}", kind.name()), &options);
         let mut members = cluster.members("room:ended");
         members.iter().for_each(|member| member.wait_for_users(&ALL));

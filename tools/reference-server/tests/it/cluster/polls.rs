@@ -34,7 +34,7 @@ impl Session {
 fn a_session_is_polled_and_fed_through_any_node() {
     const COUNT: u64 = 30;
     const TOPIC: &str = "room:polls";
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let cluster = Cluster::start(kind, &format!("polls-{}", kind.name()), &quick());
         let [home, second, third] = &*cluster.nodes else { panic!("three nodes") };
         let members = cluster.members("room:meet");

@@ -10,7 +10,7 @@ use crate::wire::Received;
 #[test]
 fn a_broadcast_reaches_the_clients_of_all_nodes_once_and_in_order() {
     const COUNT: u64 = 200;
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let cluster = Cluster::start(kind, &format!("broadcast-{}", kind.name()), &quick());
         let members = cluster.members("room:all");
         // Another topic at one node only: nobody else is subscribed to it, and it goes to nobody else.
@@ -44,7 +44,7 @@ fn a_broadcast_reaches_the_clients_of_all_nodes_once_and_in_order() {
 
 #[test]
 fn bytes_reach_another_node_as_they_are() {
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let engine = Engine::start(kind);
         let cluster = Cluster::start_on(engine, "checklist", &format!("bytes-{}", kind.name()), &quick());
         let [from, to, _] = &*cluster.nodes else { panic!("three nodes") };
@@ -65,7 +65,7 @@ fn bytes_reach_another_node_as_they_are() {
 
 #[test]
 fn a_disconnect_by_id_reaches_another_node() {
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         let engine = Engine::start(kind);
         let cluster =
             Cluster::start_on(engine, "checklist", &format!("disconnect-{}", kind.name()), &quick());
