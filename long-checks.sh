@@ -38,7 +38,7 @@ presence() {
 # Nodes over zenoh, which have no engine between them.
 zenoh() {
     cargo test --locked -p bennu-pubsub-zenoh
-    BENNU_TEST_ZENOH=1 cargo test --locked -p reference-server --test it cluster:: -- --include-ignored
+    BENNU_TEST_ZENOH=1 cargo test --locked -p reference-server --test it cluster::
 }
 
 # The client in a page of a browser; needs rustup, for the target wasm32-unknown-unknown, and Chromium.
