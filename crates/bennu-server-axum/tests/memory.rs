@@ -225,7 +225,7 @@ fn main() {
     first.ask(&join(1, "room:first"));
 
     let whole = Region::new(ALLOCATOR);
-    gate.count("idle connection", CONNECTIONS, [885.0, 3.05, 51.5], |_| {
+    gate.count("idle connection", CONNECTIONS, [900.0, 3.05, 51.5], |_| {
         clients.extend((0..CONNECTIONS).map(|_| Client::connect(address)));
     });
     let frame = join(1, "room:lobby");
