@@ -68,11 +68,12 @@ ulimit -n "$(ulimit -Hn)" || true
 
 tools="$PWD/target/tools"
 export PATH="$tools/bin:$PATH"
+# Each is run once, so what counts is how quickly it is built.
 if ! command -v cargo-deny >/dev/null; then
-    cargo install cargo-deny --locked --version 0.20.2 --root "$tools"
+    cargo install cargo-deny --debug --locked --version 0.20.2 --root "$tools"
 fi
 if ! command -v cargo-fuzz >/dev/null; then
-    cargo install cargo-fuzz --locked --version 0.13.2 --root "$tools"
+    cargo install cargo-fuzz --debug --locked --version 0.13.2 --root "$tools"
 fi
 
 cargo fmt --all --check
