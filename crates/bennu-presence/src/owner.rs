@@ -1,6 +1,7 @@
 //! Those who track.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use bennu_protocol::presence::{Meta, Presences};
 use serde::Serialize;
@@ -14,9 +15,8 @@ use crate::tracker::Presence;
 /// Tracks keys on topics for as long as it lives. Dropping it is a leave of all of them.
 pub struct Owner {
     presence: Presence,
-    id: OwnerId,
-    /// Whether there may be something to end.
-    has_tracked: bool,
+    /// None until it tracks something: before that there is nothing to end.
+    id: Option<NonZeroU64>,
 }
 
 /// Why a key is not tracked.
@@ -74,8 +74,8 @@ pub enum UpdateError {
 }
 
 impl Owner {
-    pub(crate) fn new(presence: Presence, id: OwnerId) -> Self {
-        Owner { presence, id, has_tracked: false }
+    pub(crate) fn new(presence: Presence) -> Self {
+        Owner { presence, id: None }
     }
 
     /// Tracks `key` on `topic`, with what others should know about it, and returns the `phx_ref`.
@@ -96,8 +96,9 @@ impl Owner {
             return Err(TrackError::InvalidKey(key.chars().take(64).collect()));
         }
         let meta = object(meta).ok_or(TrackError::NotAnObject)?;
-        let reference = self.presence.track(self.id, topic, &key, &meta)?;
-        self.has_tracked = true;
+        let id = self.id.unwrap_or_else(|| self.presence.next_owner());
+        let reference = self.presence.track(OwnerId(id.get()), topic, &key, &meta)?;
+        self.id = Some(id);
         Ok(reference)
     }
 
@@ -113,7 +114,8 @@ impl Owner {
         meta: impl Serialize,
     ) -> Result<String, UpdateError> {
         let meta = object(meta).ok_or(UpdateError::NotAnObject)?;
-        self.presence.update(self.id, topic.as_ref(), key, &meta)
+        let id = self.id().ok_or(UpdateError::NotTracked)?;
+        self.presence.update(id, topic.as_ref(), key, &meta)
     }
 
     /// Like [`update`](Self::update), given what is known so far.
@@ -129,13 +131,16 @@ impl Owner {
     ) -> Result<String, UpdateError> {
         let topic = topic.as_ref();
         // Nobody else changes what this owner tracks.
-        let old = self.presence.tracked(self.id, topic, key).ok_or(UpdateError::NotTracked)?;
+        let old = self.id().and_then(|id| self.presence.tracked(id, topic, key));
+        let old = old.ok_or(UpdateError::NotTracked)?;
         self.update(topic, key, change(&old))
     }
 
     /// Ends the tracking of a key; nothing happens if it is not tracked.
     pub fn untrack(&mut self, topic: impl AsRef<str>, key: &str) {
-        self.presence.untrack(self.id, topic.as_ref(), key);
+        if let Some(id) = self.id() {
+            self.presence.untrack(id, topic.as_ref(), key);
+        }
     }
 
     /// What a client that joins `topic` is to be told: the same as [`Presence::state`].
@@ -147,12 +152,16 @@ impl Owner {
     pub async fn list(&self, topic: impl AsRef<str>) -> Presences {
         self.presence.list(topic).await
     }
+
+    fn id(&self) -> Option<OwnerId> {
+        self.id.map(|id| OwnerId(id.get()))
+    }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if self.has_tracked {
-            self.presence.untrack_all(self.id);
+        if let Some(id) = self.id() {
+            self.presence.untrack_all(id);
         }
     }
 }

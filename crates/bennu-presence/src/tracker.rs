@@ -1,6 +1,7 @@
 //! The face of presence.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -87,7 +88,7 @@ impl Presence {
     /// Someone who can track keys, until it is dropped. A channel keeps one in its state.
     #[must_use = "dropping the owner ends what it tracks"]
     pub fn owner(&self) -> Owner {
-        Owner::new(self.clone(), OwnerId(self.0.next_owner.fetch_add(1, Ordering::Relaxed)))
+        Owner::new(self.clone())
     }
 
     /// Whether a key can be tracked: not empty, at most 1,024 bytes, and no name that
@@ -163,6 +164,11 @@ impl Presence {
     pub async fn shut_down(&self) {
         self.0.shards.iter().for_each(Shard::shut_down);
         self.0.pubsub.flush().await;
+    }
+
+    /// The name of another owner; they end long before the numbers do.
+    pub(crate) fn next_owner(&self) -> NonZeroU64 {
+        NonZeroU64::MIN.saturating_add(self.0.next_owner.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn track(

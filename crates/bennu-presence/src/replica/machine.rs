@@ -12,6 +12,9 @@ use super::origin::Origin;
 use super::table::{Table, Topic};
 use super::{EncodedMeta, Message, OwnerId, ReplicaOptions, ReplicaRef, Status, Target, TopicDiff};
 
+/// Room for changes that is kept while there are none.
+const USUAL_CHANGES: usize = 64;
+
 /// What one node knows of one shard.
 pub struct Machine {
     pub(super) table: Table,
@@ -117,7 +120,11 @@ impl Machine {
 
     /// What changed next, in the order in which it did: on this node at once, on others as it becomes known.
     pub fn poll_change(&mut self) -> Option<TopicDiff> {
-        self.changes.pop_front()
+        let next = self.changes.pop_front();
+        if next.is_none() && self.changes.capacity() > USUAL_CHANGES {
+            self.changes = VecDeque::new();
+        }
+        next
     }
 
     /// Who is on a topic; `None` if nobody is. Replicas that are down are left out.

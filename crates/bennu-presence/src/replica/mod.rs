@@ -23,8 +23,10 @@ mod message;
 mod network;
 mod options;
 mod origin;
+mod pages;
 mod peers;
 mod ranges;
+mod sequence;
 mod table;
 mod wire;
 

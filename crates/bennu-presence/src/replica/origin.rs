@@ -1,8 +1,7 @@
 //! What is known of what one replica did.
 
-use std::collections::BTreeMap;
-
 use super::message::{Basis, Presence, Resume, Section};
+use super::sequence::Sequence;
 use super::table::Table;
 use super::{Ranges, ReplicaRef};
 
@@ -16,7 +15,7 @@ pub(super) struct Origin {
     /// Clocks beyond that are known.
     cloud: Ranges,
     /// The slots of its presences in the table.
-    presences: BTreeMap<u64, u32>,
+    presences: Sequence,
     pub(super) generations: Generations,
 }
 
@@ -32,7 +31,7 @@ impl Origin {
     }
 
     pub(super) fn remove(&mut self, clock: u64) -> Option<u32> {
-        self.presences.remove(&clock)
+        self.presences.remove(clock)
     }
 
     /// Whether the clock is known, whatever became of it.
@@ -43,7 +42,7 @@ impl Origin {
 
     /// The slots of all presences, in the order of their clocks.
     pub(super) fn entries(&self) -> impl Iterator<Item = u32> + '_ {
-        self.presences.values().copied()
+        self.presences.slots()
     }
 
     /// The presences that the section says have left.
@@ -110,12 +109,12 @@ impl Origin {
         packing: &mut Packing<'_>,
     ) -> Option<(Section, Option<Resume>)> {
         let (mut upto, mut kept, mut presences) = (end, Ranges::default(), Vec::new());
-        for clock in self.clocks(after, end) {
+        for (clock, entry) in self.presences.range(after, end) {
             let is_room = if clock <= known {
                 kept.insert(clock, clock);
                 packing.take(4)
             } else {
-                let presence = self.presence(clock, packing.table)?;
+                let presence = packing.presence(clock, entry);
                 let size = presence.size();
                 presences.push(presence);
                 packing.take(size)
@@ -150,8 +149,8 @@ impl Origin {
         gone.insert(from + 1, known);
         packing.take(gone.runs().len().saturating_mul(4));
         let (mut upto, mut presences) = (generation.upto, Vec::new());
-        for clock in self.clocks(known, generation.upto) {
-            let Some(presence) = self.presence(clock, packing.table) else { continue };
+        for (clock, entry) in self.presences.range(known, generation.upto) {
+            let presence = packing.presence(clock, entry);
             let size = presence.size();
             presences.push(presence);
             if !packing.take(size) {
@@ -164,14 +163,7 @@ impl Origin {
 
     /// The clocks of presences after the first, up to the second.
     fn clocks(&self, after: u64, upto: u64) -> impl Iterator<Item = u64> + '_ {
-        let first = after.saturating_add(1);
-        let range = (first <= upto).then(|| self.presences.range(first..=upto));
-        range.into_iter().flatten().map(|(clock, _)| *clock)
-    }
-
-    fn presence(&self, clock: u64, table: &Table) -> Option<Presence> {
-        let (topic, key, meta) = table.describe(*self.presences.get(&clock)?);
-        Some(Presence { clock, topic: topic.clone(), key: key.clone(), meta: meta.clone() })
+        self.presences.range(after, upto).map(|(clock, _)| clock)
     }
 }
 
@@ -185,6 +177,11 @@ pub(super) struct Packing<'a> {
 impl<'a> Packing<'a> {
     pub(super) fn new(table: &'a Table, room: usize) -> Self {
         Packing { table, size: room, room }
+    }
+
+    fn presence(&self, clock: u64, entry: u32) -> Presence {
+        let (topic, key, meta) = self.table.describe(entry);
+        Presence { clock, topic: topic.clone(), key: key.clone(), meta: meta.clone() }
     }
 
     /// Whether there is room for more after these bytes.

@@ -1,13 +1,12 @@
 //! The one place where presences lie: found by topic and key, by owner, and by the number that their replica gave them.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use slab::Slab;
 
+use super::pages::Pages;
 use super::{EncodedMeta, OwnerId};
 
 /// The end of a list. Slots are numbered in 32 bits, which spares half of the memory that links need.
@@ -16,16 +15,16 @@ const NONE: u32 = u32::MAX;
 /// All presences of a shard, those of replicas that are down included, which are hidden: they can be found by their slot alone.
 #[derive(Default)]
 pub(super) struct Table {
-    topics: Slab<TopicSlot>,
-    keys: Slab<KeySlot>,
-    entries: Slab<EntrySlot>,
+    topics: Pages<TopicSlot>,
+    keys: Pages<KeySlot>,
+    entries: Pages<EntrySlot>,
     topic_index: HashTable<u32>,
     /// By topic and name.
     key_index: HashTable<u32>,
     /// Of this node's own entries, by owner and key.
     owned_index: HashTable<u32>,
-    /// The last entry of each owner.
-    owners: HashMap<OwnerId, u32>,
+    /// The last entry of each owner, by owner.
+    owners: HashTable<u32>,
     hasher: RandomState,
 }
 
@@ -45,9 +44,8 @@ struct KeySlot {
     topic: u32,
     before: u32,
     after: u32,
-    /// Entries that can be seen, oldest first.
+    /// The oldest entry that can be seen.
     first: u32,
-    last: u32,
     visible: u32,
     /// All entries, seen or not.
     entries: u32,
@@ -58,6 +56,7 @@ struct EntrySlot {
     clock: u64,
     owner: OwnerId,
     key: u32,
+    /// The one before it among those of the key that can be seen. Before the first is the last.
     before: u32,
     after: u32,
     owned_before: u32,
@@ -71,24 +70,17 @@ impl Table {
         T: AsRef<str> + Into<Arc<str>>,
     {
         let key = self.key_slot(topic, key);
-        self.keys[key as usize].entries += 1;
-        let entry = EntrySlot {
-            meta,
-            clock,
-            owner: OwnerId(0),
-            key,
-            before: NONE,
-            after: NONE,
-            owned_before: NONE,
-            owned_after: NONE,
-        };
-        slot(self.entries.insert(entry))
+        self.keys[key].entries += 1;
+        let (before, after, owned_before, owned_after) = (NONE, NONE, NONE, NONE);
+        let owner = OwnerId(0);
+        let entry = EntrySlot { meta, clock, owner, key, before, after, owned_before, owned_after };
+        self.entries.insert(entry)
     }
 
     /// Takes out an entry that is hidden.
     pub(super) fn remove(&mut self, entry: u32) {
-        let key = self.entries.remove(entry as usize).key;
-        let key_slot = &mut self.keys[key as usize];
+        let Some(EntrySlot { key, .. }) = self.entries.remove(entry) else { return };
+        let key_slot = &mut self.keys[key];
         key_slot.entries -= 1;
         if key_slot.entries == 0 {
             self.remove_key(key);
@@ -97,19 +89,19 @@ impl Table {
 
     /// Makes an entry the newest of its key, and the key the newest of its topic if nobody has seen it before.
     pub(super) fn show(&mut self, entry: u32) {
-        let index = self.entries[entry as usize].key;
-        let key = &mut self.keys[index as usize];
-        let (last, is_new) = (key.last, key.visible == 0);
+        let index = self.entries[entry].key;
+        let key = &mut self.keys[index];
+        let (topic, is_new) = (key.topic, key.visible == 0);
         key.visible += 1;
-        key.last = entry;
-        if last == NONE {
+        if is_new {
             key.first = entry;
+            self.entries[entry].before = entry;
         } else {
-            self.entries[last as usize].after = entry;
+            let last = std::mem::replace(&mut self.entries[key.first].before, entry);
+            self.entries[last].after = entry;
+            self.entries[entry].before = last;
         }
-        self.entries[entry as usize].before = last;
-        let topic = self.keys[index as usize].topic;
-        self.topics[topic as usize].visible_metas += 1;
+        self.topics[topic].visible_metas += 1;
         if is_new {
             self.show_key(topic, index);
         }
@@ -117,22 +109,24 @@ impl Table {
 
     /// Takes an entry out of sight.
     pub(super) fn hide(&mut self, entry: u32) {
-        let slot = &mut self.entries[entry as usize];
+        let slot = &mut self.entries[entry];
         let index = slot.key;
         let (before, after) =
             (std::mem::replace(&mut slot.before, NONE), std::mem::replace(&mut slot.after, NONE));
-        if before != NONE {
-            self.entries[before as usize].after = after;
+        let key = &mut self.keys[index];
+        if key.first == entry {
+            key.first = after;
+        } else {
+            self.entries[before].after = after;
         }
-        if after != NONE {
-            self.entries[after as usize].before = before;
+        // What was before it is so to the next one, or to the first one as the last.
+        let next = if after == NONE { key.first } else { after };
+        if next != NONE {
+            self.entries[next].before = before;
         }
-        let key = &mut self.keys[index as usize];
-        key.first = if before == NONE { after } else { key.first };
-        key.last = if after == NONE { before } else { key.last };
         key.visible -= 1;
         let (topic, is_gone) = (key.topic, key.visible == 0);
-        self.topics[topic as usize].visible_metas -= 1;
+        self.topics[topic].visible_metas -= 1;
         if is_gone {
             self.hide_key(topic, index);
         }
@@ -140,36 +134,46 @@ impl Table {
 
     /// Notes whose an entry is.
     pub(super) fn own(&mut self, entry: u32, owner: OwnerId) {
-        let last = self.owners.insert(owner, entry).unwrap_or(NONE);
-        if last != NONE {
-            self.entries[last as usize].owned_after = entry;
-        }
-        let slot = &mut self.entries[entry as usize];
+        let last = self.last_owned(owner).unwrap_or(NONE);
+        let slot = &mut self.entries[entry];
         (slot.owner, slot.owned_before) = (owner, last);
-        let (key, entries, hasher) = (slot.key, &self.entries, &self.hasher);
-        self.owned_index.insert_unique(hasher.hash_one((owner, key)), entry, |entry| {
-            let entry = &entries[*entry as usize];
-            hasher.hash_one((entry.owner, entry.key))
-        });
+        self.set_last_owned(owner, last, entry);
+        if last != NONE {
+            self.entries[last].owned_after = entry;
+        }
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let hash = |entry: &u32| hasher.hash_one((entries[*entry].owner, entries[*entry].key));
+        self.owned_index.insert_unique(hash(&entry), entry, hash);
     }
 
     /// Forgets whose an entry is.
     pub(super) fn disown(&mut self, entry: u32) {
-        let slot = &self.entries[entry as usize];
+        let slot = &self.entries[entry];
         let (owner, before, after) = (slot.owner, slot.owned_before, slot.owned_after);
-        let hash = self.hasher.hash_one((owner, slot.key));
-        if let Ok(found) = self.owned_index.find_entry(hash, |other| *other == entry) {
-            found.remove();
-        }
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        take_out(&mut self.owned_index, entry, |entry| {
+            hasher.hash_one((entries[*entry].owner, entries[*entry].key))
+        });
         if before != NONE {
-            self.entries[before as usize].owned_after = after;
+            self.entries[before].owned_after = after;
         }
         if after != NONE {
-            self.entries[after as usize].owned_before = before;
-        } else if before != NONE {
-            self.owners.insert(owner, before);
+            self.entries[after].owned_before = before;
         } else {
-            self.owners.remove(&owner);
+            self.set_last_owned(owner, entry, before);
+        }
+    }
+
+    /// Puts the last entry of an owner in the place of the one that was; either may be none.
+    fn set_last_owned(&mut self, owner: OwnerId, old: u32, new: u32) {
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let hash = |entry: &u32| hasher.hash_one(entries[*entry].owner);
+        if old == NONE {
+            self.owners.insert_unique(hasher.hash_one(owner), new, hash);
+        } else if new == NONE {
+            take_out(&mut self.owners, old, hash);
+        } else if let Some(last) = self.owners.find_mut(hasher.hash_one(owner), |other| *other == old) {
+            *last = new;
         }
     }
 
@@ -177,7 +181,7 @@ impl Table {
     pub(super) fn owned(&self, owner: OwnerId, topic: &str, key: &str) -> Option<u32> {
         let key = self.find_key(self.find_topic(topic)?, key)?;
         let is_it = |entry: &u32| {
-            let entry = &self.entries[*entry as usize];
+            let entry = &self.entries[*entry];
             (entry.owner, entry.key) == (owner, key)
         };
         self.owned_index.find(self.hasher.hash_one((owner, key)), is_it).copied()
@@ -185,23 +189,24 @@ impl Table {
 
     /// The newest entry of an owner.
     pub(super) fn last_owned(&self, owner: OwnerId) -> Option<u32> {
-        self.owners.get(&owner).copied()
+        let is_its = |entry: &u32| self.entries[*entry].owner == owner;
+        self.owners.find(self.hasher.hash_one(owner), is_its).copied()
     }
 
     /// The topic, the key and the meta of an entry.
     pub(super) fn describe(&self, entry: u32) -> (&Arc<str>, &Arc<str>, &EncodedMeta) {
-        let entry = &self.entries[entry as usize];
-        let key = &self.keys[entry.key as usize];
-        (&self.topics[key.topic as usize].name, &key.name, &entry.meta)
+        let entry = &self.entries[entry];
+        let key = &self.keys[entry.key];
+        (&self.topics[key.topic].name, &key.name, &entry.meta)
     }
 
     pub(super) fn clock(&self, entry: u32) -> u64 {
-        self.entries[entry as usize].clock
+        self.entries[entry].clock
     }
 
     /// A topic where someone can be seen.
     pub(super) fn topic(&self, topic: &str) -> Option<Topic<'_>> {
-        let topic = &self.topics[self.find_topic(topic)? as usize];
+        let topic = &self.topics[self.find_topic(topic)?];
         (topic.visible_keys > 0).then_some(Topic { table: self, topic })
     }
 
@@ -211,13 +216,13 @@ impl Table {
     }
 
     fn find_topic(&self, name: &str) -> Option<u32> {
-        let is_it = |topic: &u32| *self.topics[*topic as usize].name == *name;
+        let is_it = |topic: &u32| *self.topics[*topic].name == *name;
         self.topic_index.find(self.hasher.hash_one(name), is_it).copied()
     }
 
     fn find_key(&self, topic: u32, name: &str) -> Option<u32> {
         let is_it = |key: &u32| {
-            let key = &self.keys[*key as usize];
+            let key = &self.keys[*key];
             key.topic == topic && *key.name == *name
         };
         self.key_index.find(self.hasher.hash_one((topic, name)), is_it).copied()
@@ -231,66 +236,62 @@ impl Table {
     fn insert_topic(&mut self, name: Arc<str>) -> u32 {
         let hash = self.hasher.hash_one(&*name);
         let topic = TopicSlot { name, first: NONE, last: NONE, visible_keys: 0, visible_metas: 0, keys: 0 };
-        let topic = slot(self.topics.insert(topic));
+        let topic = self.topics.insert(topic);
         let (topics, hasher) = (&self.topics, &self.hasher);
-        self.topic_index.insert_unique(hash, topic, |topic| hasher.hash_one(&*topics[*topic as usize].name));
+        self.topic_index.insert_unique(hash, topic, |topic| hasher.hash_one(&*topics[*topic].name));
         topic
     }
 
     fn insert_key(&mut self, topic: u32, name: Arc<str>) -> u32 {
         let hash = self.hasher.hash_one((topic, &*name));
-        self.topics[topic as usize].keys += 1;
-        let (before, after, first, last) = (NONE, NONE, NONE, NONE);
-        let key = KeySlot { name, topic, before, after, first, last, visible: 0, entries: 0 };
-        let key = slot(self.keys.insert(key));
+        self.topics[topic].keys += 1;
+        let (before, after, first) = (NONE, NONE, NONE);
+        let key = KeySlot { name, topic, before, after, first, visible: 0, entries: 0 };
+        let key = self.keys.insert(key);
         let (keys, hasher) = (&self.keys, &self.hasher);
         self.key_index.insert_unique(hash, key, |key| {
-            let key = &keys[*key as usize];
+            let key = &keys[*key];
             hasher.hash_one((key.topic, &*key.name))
         });
         key
     }
 
     fn remove_key(&mut self, index: u32) {
-        let key = self.keys.remove(index as usize);
-        let hash = self.hasher.hash_one((key.topic, &*key.name));
-        if let Ok(found) = self.key_index.find_entry(hash, |other| *other == index) {
-            found.remove();
+        let (topics, keys, hasher) = (&self.topics, &self.keys, &self.hasher);
+        let topic = keys[index].topic;
+        take_out(&mut self.key_index, index, |key| hasher.hash_one((keys[*key].topic, &*keys[*key].name)));
+        if topics[topic].keys == 1 {
+            take_out(&mut self.topic_index, topic, |topic| hasher.hash_one(&*topics[*topic].name));
+            self.topics.remove(topic);
+        } else {
+            self.topics[topic].keys -= 1;
         }
-        let topic = &mut self.topics[key.topic as usize];
-        topic.keys -= 1;
-        if topic.keys == 0 {
-            let hash = self.hasher.hash_one(&*topic.name);
-            if let Ok(found) = self.topic_index.find_entry(hash, |other| *other == key.topic) {
-                found.remove();
-            }
-            self.topics.remove(key.topic as usize);
-        }
+        self.keys.remove(index);
     }
 
     fn show_key(&mut self, topic: u32, key: u32) {
-        let topic = &mut self.topics[topic as usize];
+        let topic = &mut self.topics[topic];
         let last = std::mem::replace(&mut topic.last, key);
         topic.visible_keys += 1;
         if last == NONE {
             topic.first = key;
         } else {
-            self.keys[last as usize].after = key;
+            self.keys[last].after = key;
         }
-        self.keys[key as usize].before = last;
+        self.keys[key].before = last;
     }
 
     fn hide_key(&mut self, topic: u32, key: u32) {
-        let slot = &mut self.keys[key as usize];
+        let slot = &mut self.keys[key];
         let (before, after) =
             (std::mem::replace(&mut slot.before, NONE), std::mem::replace(&mut slot.after, NONE));
         if before != NONE {
-            self.keys[before as usize].after = after;
+            self.keys[before].after = after;
         }
         if after != NONE {
-            self.keys[after as usize].before = before;
+            self.keys[after].before = before;
         }
-        let topic = &mut self.topics[topic as usize];
+        let topic = &mut self.topics[topic];
         topic.first = if before == NONE { after } else { topic.first };
         topic.last = if after == NONE { before } else { topic.last };
         topic.visible_keys -= 1;
@@ -320,15 +321,15 @@ impl<'a> Topic<'a> {
     /// The keys in the order in which they came to this node, oldest first.
     pub fn keys(&self) -> impl Iterator<Item = Key<'a>> + use<'a> {
         let table = self.table;
-        let key = move |index: u32| table.keys.get(index as usize).map(|key| Key { table, key });
+        let key = move |index: u32| table.keys.get(index).map(|key| Key { table, key });
         std::iter::successors(key(self.topic.first), move |at| key(at.key.after))
     }
 
     /// One key, if it is there.
     #[must_use]
     pub fn key(&self, name: &str) -> Option<Key<'a>> {
-        let first = self.table.keys.get(self.topic.first as usize)?;
-        let key = &self.table.keys[self.table.find_key(first.topic, name)? as usize];
+        let first = self.table.keys.get(self.topic.first)?;
+        let key = &self.table.keys[self.table.find_key(first.topic, name)?];
         (key.visible > 0).then_some(Key { table: self.table, key })
     }
 }
@@ -356,7 +357,7 @@ impl<'a> Key<'a> {
     /// Its metas in the order in which they came to this node, oldest first.
     pub fn metas(&self) -> impl Iterator<Item = &'a EncodedMeta> + use<'a> {
         let table = self.table;
-        let entry = move |index: u32| table.entries.get(index as usize);
+        let entry = move |index: u32| table.entries.get(index);
         std::iter::successors(entry(self.key.first), move |at| entry(at.after)).map(|entry| &entry.meta)
     }
 }
@@ -373,7 +374,12 @@ impl fmt::Debug for Key<'_> {
     }
 }
 
-/// Memory ends long before numbers of 32 bits do.
-fn slot(index: usize) -> u32 {
-    u32::try_from(index).ok().filter(|slot| *slot != NONE).expect("fewer than 2^32 presences fit into memory")
+/// Takes a slot out of an index, which gives memory back when little is left in it.
+fn take_out(index: &mut HashTable<u32>, slot: u32, hash: impl Fn(&u32) -> u64) {
+    if let Ok(found) = index.find_entry(hash(&slot), |other| *other == slot) {
+        found.remove();
+    }
+    if index.len() * 8 < index.capacity() {
+        index.shrink_to(index.len() * 2, hash);
+    }
 }
