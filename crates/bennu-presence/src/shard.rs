@@ -1,7 +1,7 @@
 //! The topics of one shard, and what their clients are told, behind one lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bennu_protocol::presence::DIFF;
@@ -9,9 +9,10 @@ use bennu_protocol::{Broadcast, Payload};
 use bennu_pubsub::PubSub;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::crowd::CrowdOf;
+use crate::crowd::{Crowd, CrowdOf};
 use crate::replica::{EncodedMeta, Machine, Message, Target, Topic};
 use crate::replication::{Replica, Replicating};
 use crate::telling::{News, Telling};
@@ -21,6 +22,12 @@ use crate::worker::{Hooks, Worker};
 
 /// Topics that are remembered beside those that were busy when they were last looked through.
 const SPARE: usize = 64;
+
+/// How often topics are looked through for those that are quiet now, as long as any are remembered.
+const SWEEP: Duration = Duration::from_secs(2);
+
+/// How often that is at least, when it is in vain.
+const SLOWEST_SWEEP: Duration = Duration::from_secs(60);
 
 pub(crate) struct Shard {
     state: Mutex<State>,
@@ -46,8 +53,10 @@ pub(crate) struct Voice {
 struct State {
     machine: Machine,
     tellings: HashMap<Arc<str>, Telling>,
-    /// How many tellings there may be until the idle ones are looked for.
+    /// How many tellings there may be until the idle ones are looked for at once.
     sweep_at: usize,
+    /// Looks for idle tellings although nothing changes any more.
+    sweeper: Option<JoinHandle<()>>,
 }
 
 /// Everyone who is on a topic, and how many keys they are.
@@ -58,7 +67,7 @@ impl Shard {
     pub(crate) fn start(voice: Voice, hooks: Hooks, replica: Replica) -> Arc<Self> {
         let Replica { machine, replication } = replica;
         let shard = Arc::new_cyclic(|shard| Shard {
-            state: Mutex::new(State { machine, tellings: HashMap::new(), sweep_at: SPARE }),
+            state: Mutex::new(State { machine, tellings: HashMap::new(), sweep_at: SPARE, sweeper: None }),
             voice,
             worker: hooks.is_needed().then(|| Worker::start(shard.clone(), hooks)),
             replication: OnceLock::new(),
@@ -87,8 +96,7 @@ impl Shard {
         let result = change(&mut state.machine);
         let mut touched: Vec<Arc<str>> = Vec::new();
         while let Some(diff) = state.machine.poll_change() {
-            let crowd = || Telling::new((self.voice.crowd)(&diff.topic));
-            let telling = state.tellings.entry(diff.topic.clone()).or_insert_with(crowd);
+            let Some(telling) = self.telling(&mut state.tellings, &diff.topic) else { continue };
             telling.note(&diff, self.voice.is_observed);
             if touched.last() != Some(&diff.topic) {
                 touched.push(diff.topic);
@@ -97,8 +105,38 @@ impl Shard {
         for topic in touched {
             self.tell(&mut state, &topic);
         }
-        state.sweep();
+        if state.tellings.len() > state.sweep_at {
+            state.sweep();
+        }
+        self.sweep_later(&mut state);
         result
+    }
+
+    /// What the clients of a topic are being told; nothing, if there are none who could miss a part of it.
+    fn telling<'a>(
+        &self,
+        tellings: &'a mut HashMap<Arc<str>, Telling>,
+        topic: &Arc<str>,
+    ) -> Option<&'a mut Telling> {
+        // Looking a known topic up twice costs less than a name for each change.
+        if !tellings.contains_key(topic) {
+            let crowd = (self.voice.crowd)(topic);
+            // Whoever subscribes later is sent who is there then. The shown ones of a crowd are the same to all.
+            if crowd == Crowd::Full && !self.voice.is_heard(topic) {
+                return None;
+            }
+            tellings.insert(topic.clone(), Telling::new(crowd));
+        }
+        tellings.get_mut(topic)
+    }
+
+    /// Has a task look for idle tellings as long as there are any. Without a runtime they are looked for when there are many.
+    fn sweep_later(self: &Arc<Self>, state: &mut State) {
+        let is_awaited = state.sweeper.as_ref().is_some_and(|sweeper| !sweeper.is_finished());
+        if state.tellings.is_empty() || is_awaited {
+            return;
+        }
+        state.sweeper = self.runtime().map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
     }
 
     /// Looks at who is there.
@@ -254,12 +292,44 @@ impl Shard {
     }
 }
 
+impl Voice {
+    fn is_heard(&self, topic: &str) -> bool {
+        self.is_observed || self.pubsub.subscriber_count(topic) > 0
+    }
+}
+
 impl State {
-    fn sweep(&mut self) {
-        if self.tellings.len() > self.sweep_at {
-            let now = Instant::now();
-            self.tellings.retain(|_, telling| !telling.is_idle(now));
-            self.sweep_at = self.tellings.len() * 2 + SPARE;
+    /// Forgets the tellings of topics that are quiet now, and says whether there were any.
+    fn sweep(&mut self) -> bool {
+        let (before, now) = (self.tellings.len(), Instant::now());
+        self.tellings.retain(|_, telling| !telling.is_idle(now));
+        let left = self.tellings.len();
+        self.tellings.shrink_to(left * 2);
+        self.sweep_at = left * 2 + SPARE;
+        left < before
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if let Some(sweeper) = &self.sweeper {
+            sweeper.abort();
+        }
+    }
+}
+
+/// Looks for idle tellings until there are none.
+async fn sweep(shard: Weak<Shard>) {
+    let mut pause = SWEEP;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(shard) = shard.upgrade() else { return };
+        let mut state = shard.state.lock();
+        // The shown ones of a crowd are remembered for as long as they are there.
+        pause = if state.sweep() { SWEEP } else { (pause * 2).min(SLOWEST_SWEEP) };
+        if state.tellings.is_empty() {
+            state.sweeper = None;
+            return;
         }
     }
 }
