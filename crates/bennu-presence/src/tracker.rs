@@ -120,7 +120,7 @@ impl Presence {
             (Crowd::Count, _) => None,
             (_, None) => Some(wire::state(&keys)),
             (_, Some(_)) => {
-                let fetched = self.0.hooks.fetch(topic, wire::presences(&keys)).await;
+                let fetched = self.0.hooks.fetch(topic, &keys).await;
                 // What is fetched is made of JSON values; writing them cannot fail.
                 Some(Payload::json(&fetched).unwrap_or_else(|_| wire::state(&keys)))
             }
@@ -136,19 +136,17 @@ impl Presence {
     pub async fn list(&self, topic: impl AsRef<str>) -> Presences {
         let topic = topic.as_ref();
         let everyone = self.shard(topic).everyone(topic);
-        self.0.hooks.fetch(topic, wire::presences(&everyone)).await
+        self.0.hooks.fetch(topic, &everyone).await
     }
 
     /// What is known of one key, after `fetch`.
     pub async fn get_by_key(&self, topic: impl AsRef<str>, key: &str) -> Option<Entry> {
         let topic = topic.as_ref();
-        let metas: Vec<Meta> = self.shard(topic).read(|machine| {
+        let read = self.shard(topic).read(|machine| {
             let key = machine.topic(topic)?.key(key)?;
-            Some(key.metas().map(EncodedMeta::to_meta).collect())
+            Some((key.name().clone(), key.metas().cloned().collect()))
         })?;
-        let entry = Entry { metas, ..Entry::default() };
-        let presences = Presences::from_iter([(key.to_owned(), entry)]);
-        self.0.hooks.fetch(topic, presences).await.remove(key)
+        self.0.hooks.fetch(topic, &[read]).await.remove(key)
     }
 
     /// How many keys are on `topic`. It costs the same however many they are.
@@ -284,8 +282,9 @@ impl PresenceBuilder {
     /// Adds to what clients see: runs once for each list and for each side of a diff.
     /// It must keep the metas, and may add members to them and beside them.
     ///
-    /// Diffs wait for it and go out in the order of the changes; what changes on a topic meanwhile becomes its next diff. If it panics, the diff goes out
-    /// without what it would have added.
+    /// The diffs of a topic wait for it and go out in the order of the changes; what changes meanwhile becomes the topic's next diff. Other topics do not
+    /// wait: it runs for up to 64 of a [shard](Self::pool_size) at a time. If it panics, or takes longer than [`fetch_timeout`](Self::fetch_timeout),
+    /// the diff goes out without what it would have added.
     #[must_use]
     pub fn fetch<F, R>(mut self, fetch: F) -> Self
     where
@@ -296,7 +295,19 @@ impl PresenceBuilder {
         self
     }
 
-    /// Hears of every change, in order, after its diff was broadcast, and with the same grouping. A panic in it is logged, and the next change comes as ever.
+    /// How long [`fetch`](Self::fetch) may take each time; 5 seconds by default. What takes longer is dropped, and clients, lists and the
+    /// observer get the presences as they were tracked. The metric `bennu_presence_late_fetches_total` counts it, and a warning is logged: the first time,
+    /// and then each time that the number has doubled.
+    ///
+    /// One that blocks its thread is not interrupted. The runtimes in which lists are awaited need their time enabled.
+    #[must_use]
+    pub fn fetch_timeout(mut self, fetch_timeout: Duration) -> Self {
+        self.hooks.fetch_timeout = fetch_timeout;
+        self
+    }
+
+    /// Hears of every change, after its diff was broadcast, and with the same grouping. The changes of a topic come in order; so do those of several, unless
+    /// they wait for [`fetch`](Self::fetch). A panic in it is logged, and the next change comes as ever.
     #[must_use]
     #[doc(alias = "handle_metas")]
     pub fn observer(mut self, observer: impl Fn(&Change) + Send + Sync + 'static) -> Self {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bennu_presence::{Crowd, Presence};
 use bennu_pubsub::PubSub;
+use metrics_util::CompositeKey;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde_json::json;
 
 use crate::clients::Client;
@@ -64,6 +66,94 @@ async fn what_changes_while_fetch_runs_is_the_next_diff() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     client.catch_up();
     assert_eq!((client.list.presences().len(), client.diffs, calls.load(Ordering::Relaxed)), (100, 2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_hangs_holds_up_its_own_topic_alone_and_for_a_bounded_time() {
+    let recorder = DebuggingRecorder::new();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let pubsub = PubSub::local();
+    let presence = Presence::builder(pubsub.clone())
+        .fetch(|topic, mut presences| async move {
+            if topic == "hangs" {
+                std::future::pending::<()>().await;
+            }
+            presences.iter_mut().for_each(|(_, entry)| drop(entry.extra.insert("name".into(), json!("Ada"))));
+            presences
+        })
+        .fetch_timeout(Duration::from_secs(3))
+        .build();
+    let mut stuck = Client::join(&pubsub, &presence, "hangs").await;
+    let mut free = Client::join(&pubsub, &presence, "t").await;
+    let mut owner = presence.owner();
+    for topic in ["hangs", "t"] {
+        owner.track(topic, "ada", json!({})).unwrap();
+    }
+    let name = |client: &Client| client.list.presences().get("ada").map(|ada| ada.extra.get("name").cloned());
+
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    stuck.catch_up();
+    free.catch_up();
+    assert_eq!((name(&stuck), name(&free)), (None, Some(Some(json!("Ada")))));
+
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stuck.catch_up();
+    assert_eq!(name(&stuck), Some(None), "as it was tracked");
+    assert_eq!(counter(&recorder), 1);
+
+    assert_eq!(presence.list("hangs").await.len(), 1);
+    assert_eq!(presence.get_by_key("hangs", "ada").await.map(|ada| ada.metas.len()), Some(1));
+    assert!(presence.state("hangs").await.presences().is_some());
+    assert_eq!(counter(&recorder), 3);
+}
+
+/// What was counted since it was asked last.
+fn counter(recorder: &DebuggingRecorder) -> u64 {
+    let is_it = |key: &CompositeKey| key.key().name() == "bennu_presence_late_fetches_total";
+    let all = recorder.snapshotter().snapshot().into_vec();
+    let of = |(key, _, _, value)| match value {
+        DebugValue::Counter(value) if is_it(&key) => Some(value),
+        _ => None,
+    };
+    all.into_iter().filter_map(of).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_hears_of_a_topic_in_order_however_long_fetch_takes() {
+    let (heard, mut changes) = tokio::sync::mpsc::unbounded_channel();
+    let presence = Presence::builder(PubSub::local())
+        // Clients are told less than the observer, so `fetch` is run twice.
+        .crowd(|_| Crowd::First(1))
+        .fetch(|topic, presences| async move {
+            let calls = if topic == "slow" { 200 } else { 1 };
+            tokio::time::sleep(Duration::from_millis(calls * presences.len() as u64)).await;
+            presences
+        })
+        .observer(move |change| {
+            let keys: Vec<String> = change.diff.joins.iter().map(|(key, _)| key.clone()).collect();
+            heard.send((change.topic.clone(), keys)).unwrap();
+        })
+        .build();
+    let mut owner = presence.owner();
+    for key in 0..30 {
+        for topic in ["slow", "quick"] {
+            owner.track(topic, format!("{key:02}"), json!({})).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (mut slow, mut quick, mut first_slow) = (Vec::new(), Vec::new(), None);
+    while let Ok((topic, keys)) = changes.try_recv() {
+        if topic == "slow" {
+            first_slow = first_slow.or(Some(quick.len()));
+            slow.extend(keys);
+        } else {
+            quick.extend(keys);
+        }
+    }
+    let all: Vec<String> = (0..30).map(|key| format!("{key:02}")).collect();
+    assert_eq!((&slow, &quick), (&all, &all));
+    assert!(first_slow > Some(1), "the quick topic did not wait for the slow one");
 }
 
 #[tokio::test(start_paused = true)]
