@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -58,16 +59,9 @@ impl Codecs {
         self.0.write().insert(TypeId::of::<M>(), Arc::new(entry));
     }
 
-    /// What messages of this type are called between nodes.
-    pub(crate) fn name<M: PubSubMessage>(&self) -> &'static str {
-        self.entry::<M>().map_or(std::any::type_name::<M>(), |entry| entry.name)
-    }
-
-    pub(crate) fn encode<M: PubSubMessage>(&self, message: &M, out: &mut Vec<u8>) -> Result<(), CodecError> {
-        match self.entry::<M>() {
-            Some(entry) => (entry.encode)(message, out),
-            None => Ok(serde_json::to_writer(out, message)?),
-        }
+    /// How messages of this type cross.
+    pub(crate) fn form<M: PubSubMessage>(&self) -> Form<M> {
+        Form { entry: self.entry::<M>(), of: PhantomData }
     }
 
     /// Reads a message, if it is an `M`: what has the shape of another one is none.
@@ -84,6 +78,25 @@ impl Codecs {
 
     fn entry<M: PubSubMessage>(&self) -> Option<Arc<Entry>> {
         self.0.read().get(&TypeId::of::<M>()).cloned()
+    }
+}
+
+/// How messages of one type are written, and what they are called between nodes.
+pub(crate) struct Form<M> {
+    entry: Option<Arc<Entry>>,
+    of: PhantomData<M>,
+}
+
+impl<M: PubSubMessage> Form<M> {
+    pub(crate) fn name(&self) -> &'static str {
+        self.entry.as_ref().map_or(std::any::type_name::<M>(), |entry| entry.name)
+    }
+
+    pub(crate) fn encode(&self, message: &M, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        match &self.entry {
+            Some(entry) => (entry.encode)(message, out),
+            None => Ok(serde_json::to_writer(out, message)?),
+        }
     }
 }
 

@@ -157,8 +157,9 @@ mod tests {
 
     fn crossed<M: PubSubMessage>(message: &M, codecs: &Arc<Codecs>) -> Delivery {
         let mut bytes = Vec::new();
-        codecs.encode(message, &mut bytes).unwrap();
-        Delivery::remote("t".into(), codecs.name::<M>(), bytes.into(), codecs.clone())
+        let form = codecs.form::<M>();
+        form.encode(message, &mut bytes).unwrap();
+        Delivery::remote("t".into(), form.name(), bytes.into(), codecs.clone())
     }
 
     #[test]

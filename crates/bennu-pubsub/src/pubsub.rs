@@ -130,7 +130,7 @@ impl PubSub {
                 take(&PubSub(pubsub), delivery);
             }
         };
-        cluster.hook(self.0.codecs.name::<M>(), Arc::new(hook));
+        cluster.hook(self.0.codecs.form::<M>().name(), Arc::new(hook));
     }
 
     /// Receives what is broadcast to `topic` from now on, until it is dropped.
@@ -284,6 +284,7 @@ impl PubSub {
     }
 
     fn dispatch<M: PubSubMessage>(&self, topic: &str, from: Option<SubscriberId>, message: M) -> Delivery {
+        // The other nodes come first: what somebody here answers at once, on another thread, must not overtake it on the way to them.
         let crossing = match &self.0.cluster {
             Some(cluster) => cluster.send(cluster.subject(topic), topic, &message),
             None => Ok(()),

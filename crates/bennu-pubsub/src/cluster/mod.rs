@@ -189,16 +189,17 @@ impl Cluster {
         topic: &str,
         message: &M,
     ) -> Result<(), CrossingError> {
-        let encode = |out: &mut Vec<u8>| self.codecs.encode(message, out);
-        let frame = match packet::encode_frame(Kind::Message, topic, self.codecs.name::<M>(), encode) {
-            Ok(frame) => frame,
-            Err(error) => {
-                self.meters.not_encodable.increment(1);
-                let error = CrossingError::from(error);
-                tracing::error!(topic, %error, "a broadcast");
-                return Err(error);
-            }
-        };
+        let form = self.codecs.form::<M>();
+        let frame =
+            match packet::encode_frame(Kind::Message, topic, form.name(), |out| form.encode(message, out)) {
+                Ok(frame) => frame,
+                Err(error) => {
+                    self.meters.not_encodable.increment(1);
+                    let error = CrossingError::from(error);
+                    tracing::error!(topic, %error, "a broadcast");
+                    return Err(error);
+                }
+            };
         let limit = self.max_packet.load(Ordering::Relaxed).saturating_sub(packet::OVERHEAD);
         if frame.len() > limit {
             self.meters.too_large.increment(1);

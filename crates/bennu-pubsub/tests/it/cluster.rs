@@ -1,9 +1,11 @@
 //! What crosses between nodes, and what is told when it does not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bennu_pubsub::{
-    ClusterOptions, ClusterOptionsError, CrossingError, Gap, LinkStatus, PubSub, Subscription,
+    ClusterOptions, ClusterOptionsError, CrossingError, Delivery, Gap, LinkStatus, PubSub, Subscriber,
+    SubscriberId, Subscription,
 };
 use bennu_testkit::Hub;
 
@@ -46,6 +48,29 @@ async fn pair() -> Pair {
     hub.up(&[&a, &b]).await;
     b.settle("room:1").await;
     Pair { hub, a, b, heard }
+}
+
+/// Has a question answered on another thread before anybody else hears of it.
+struct Answers(PubSub);
+
+impl Subscriber for Answers {
+    fn deliver(&self, _id: SubscriberId, delivery: &Delivery, _from: Option<SubscriberId>) {
+        if delivery.get::<u32>() == Some(&1) {
+            let pubsub = self.0.clone();
+            std::thread::spawn(move || pubsub.broadcast("room:1", 2_u32)).join().unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_overtake_the_question_on_the_way_to_other_nodes() {
+    let Pair { hub: _hub, a, b: _b, mut heard } = pair().await;
+    let id = SubscriberId::unique();
+    a.add_subscriber("room:1", id, Arc::new(Answers(a.clone())));
+    a.broadcast("room:1", 1_u32);
+    pass(SHORT).await;
+    assert_eq!(taken(&mut heard), [1, 2]);
+    a.remove_subscriber("room:1", id);
 }
 
 #[tokio::test(start_paused = true)]
