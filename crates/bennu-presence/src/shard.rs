@@ -1,6 +1,6 @@
 //! The topics of one shard, and what their clients are told, behind one lock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -118,16 +118,15 @@ impl Shard {
         tellings: &'a mut HashMap<Arc<str>, Telling>,
         topic: &Arc<str>,
     ) -> Option<&'a mut Telling> {
-        // Looking a known topic up twice costs less than a name for each change.
-        if !tellings.contains_key(topic) {
-            let crowd = (self.voice.crowd)(topic);
-            // Whoever subscribes later is sent who is there then. The shown ones of a crowd are the same to all.
-            if crowd == Crowd::Full && !self.voice.is_heard(topic) {
-                return None;
+        match tellings.entry(topic.clone()) {
+            hash_map::Entry::Occupied(telling) => Some(telling.into_mut()),
+            hash_map::Entry::Vacant(vacant) => {
+                let crowd = (self.voice.crowd)(topic);
+                // Whoever subscribes later is sent who is there then. The shown ones of a crowd are the same to all.
+                let is_told = crowd != Crowd::Full || self.voice.is_heard(topic);
+                is_told.then(|| vacant.insert(Telling::new(crowd)))
             }
-            tellings.insert(topic.clone(), Telling::new(crowd));
         }
-        tellings.get_mut(topic)
     }
 
     /// Has a task look for idle tellings as long as there are any. Without a runtime they are looked for when there are many.

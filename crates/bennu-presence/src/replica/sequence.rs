@@ -17,7 +17,17 @@ pub(super) struct Sequence(BTreeMap<u64, Vec<(u32, u32)>>);
 
 impl Sequence {
     pub(super) fn insert(&mut self, clock: u64, slot: u32) {
-        let last = self.0.last_key_value().map(|(start, _)| *start);
+        if let Some(mut last) = self.0.last_entry()
+            && last.get().last().is_some_and(|(low, _)| high(*last.key()) | u64::from(*low) < clock)
+            && high(*last.key()) == high(clock)
+        {
+            // Nearly all are newer than all before them. These leave full pages behind.
+            match last.get().len() < PAGE {
+                true => last.get_mut().push((low(clock), slot)),
+                false => drop(self.0.insert(clock, vec![(low(clock), slot)])),
+            }
+            return;
+        }
         let Some((start, page)) = self.page_of(clock) else {
             return self.insert_before_all(clock, slot);
         };
@@ -26,9 +36,6 @@ impl Sequence {
             page[at].1 = slot;
         } else if page.len() < PAGE {
             page.insert(at, (low(clock), slot));
-        } else if at == PAGE && last == Some(start) {
-            // Nearly all are newer than all before them: these leave full pages behind.
-            self.0.insert(clock, vec![(low(clock), slot)]);
         } else {
             let mut upper = page.split_off(PAGE / 2);
             let (half, at) = if at > PAGE / 2 { (&mut upper, at - PAGE / 2) } else { (page, at) };

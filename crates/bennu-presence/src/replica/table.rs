@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::pages::Pages;
 use super::{EncodedMeta, OwnerId};
@@ -61,6 +62,12 @@ struct EntrySlot {
     after: u32,
     owned_before: u32,
     owned_after: u32,
+}
+
+impl EntrySlot {
+    fn owned_hash(&self) -> u64 {
+        owned_hash(self.owner, self.key)
+    }
 }
 
 impl Table {
@@ -134,46 +141,41 @@ impl Table {
 
     /// Notes whose an entry is.
     pub(super) fn own(&mut self, entry: u32, owner: OwnerId) {
-        let last = self.last_owned(owner).unwrap_or(NONE);
-        let slot = &mut self.entries[entry];
-        (slot.owner, slot.owned_before) = (owner, last);
-        self.set_last_owned(owner, last, entry);
+        self.entries[entry].owner = owner;
+        let entries = &self.entries;
+        let is_its = |other: &u32| entries[*other].owner == owner;
+        let last = match self.owners.entry(mix(owner.0), is_its, |other| mix(entries[*other].owner.0)) {
+            Entry::Occupied(mut last) => std::mem::replace(last.get_mut(), entry),
+            Entry::Vacant(place) => {
+                place.insert(entry);
+                NONE
+            }
+        };
+        self.owned_index
+            .insert_unique(entries[entry].owned_hash(), entry, |other| entries[*other].owned_hash());
+        self.entries[entry].owned_before = last;
         if last != NONE {
             self.entries[last].owned_after = entry;
         }
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        let hash = |entry: &u32| hasher.hash_one((entries[*entry].owner, entries[*entry].key));
-        self.owned_index.insert_unique(hash(&entry), entry, hash);
     }
 
     /// Forgets whose an entry is.
     pub(super) fn disown(&mut self, entry: u32) {
         let slot = &self.entries[entry];
         let (owner, before, after) = (slot.owner, slot.owned_before, slot.owned_after);
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        take_out(&mut self.owned_index, entry, |entry| {
-            hasher.hash_one((entries[*entry].owner, entries[*entry].key))
-        });
+        let entries = &self.entries;
+        take_out(&mut self.owned_index, entry, |other| entries[*other].owned_hash());
+        if after == NONE && before == NONE {
+            take_out(&mut self.owners, entry, |other| mix(entries[*other].owner.0));
+        } else if after == NONE {
+            let last = self.owners.find_mut(mix(owner.0), |other| *other == entry);
+            last.into_iter().for_each(|last| *last = before);
+        }
         if before != NONE {
             self.entries[before].owned_after = after;
         }
         if after != NONE {
             self.entries[after].owned_before = before;
-        } else {
-            self.set_last_owned(owner, entry, before);
-        }
-    }
-
-    /// Puts the last entry of an owner in the place of the one that was; either may be none.
-    fn set_last_owned(&mut self, owner: OwnerId, old: u32, new: u32) {
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        let hash = |entry: &u32| hasher.hash_one(entries[*entry].owner);
-        if old == NONE {
-            self.owners.insert_unique(hasher.hash_one(owner), new, hash);
-        } else if new == NONE {
-            take_out(&mut self.owners, old, hash);
-        } else if let Some(last) = self.owners.find_mut(hasher.hash_one(owner), |other| *other == old) {
-            *last = new;
         }
     }
 
@@ -184,13 +186,13 @@ impl Table {
             let entry = &self.entries[*entry];
             (entry.owner, entry.key) == (owner, key)
         };
-        self.owned_index.find(self.hasher.hash_one((owner, key)), is_it).copied()
+        self.owned_index.find(owned_hash(owner, key), is_it).copied()
     }
 
     /// The newest entry of an owner.
     pub(super) fn last_owned(&self, owner: OwnerId) -> Option<u32> {
         let is_its = |entry: &u32| self.entries[*entry].owner == owner;
-        self.owners.find(self.hasher.hash_one(owner), is_its).copied()
+        self.owners.find(mix(owner.0), is_its).copied()
     }
 
     /// The topic, the key and the meta of an entry.
@@ -372,6 +374,16 @@ impl fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({} metas)", self.count_metas())
     }
+}
+
+fn owned_hash(owner: OwnerId, key: u32) -> u64 {
+    mix(mix(owner.0) ^ u64::from(key))
+}
+
+/// Spreads numbers that are counted here: nobody can choose them so that they collide.
+fn mix(number: u64) -> u64 {
+    let product = u128::from(number ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Takes a slot out of an index, which gives memory back when little is left in it.
