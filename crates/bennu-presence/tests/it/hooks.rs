@@ -157,6 +157,36 @@ async fn an_observer_hears_of_a_topic_in_order_however_long_fetch_takes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_that_nobody_listens_to_is_not_told_and_who_joins_later_misses_nothing() {
+    let pubsub = PubSub::local();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let presence = Presence::builder(pubsub.clone())
+        .fetch(move |_, presences| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { presences }
+        })
+        .build();
+    let mut owner = presence.owner();
+    for _ in 0..30 {
+        owner.track("t", "ada", json!({})).unwrap();
+        owner.untrack("t", "ada");
+    }
+    owner.track("t", "bob", json!({})).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+
+    let mut client = Client::join(&pubsub, &presence, "t").await;
+    assert!(client.list.presences().get("bob").is_some());
+    owner.untrack("t", "bob");
+    owner.track("t", "eve", json!({})).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.catch_up();
+    let keys: Vec<&str> = client.list.presences().iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!((keys, client.diffs), (vec!["eve"], 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_observer_of_a_counted_crowd_hears_who_they_are() {
     let (heard, mut changes) = tokio::sync::mpsc::unbounded_channel();
     let presence = Presence::builder(PubSub::local())
