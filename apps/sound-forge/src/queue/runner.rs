@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::data_dir::TempFolder;
 use crate::ids::LeaseToken;
-use crate::store::{OutputKind, StoreError};
+use crate::store::{OutputKind, StoreError, within};
 
 use super::finish::Retry;
 use super::progress::Reporter;
@@ -67,6 +67,8 @@ pub struct Runner {
 /// A worker looks for due jobs this often even when nothing rang: another node may have made one
 /// without being heard.
 const POLL: Duration = Duration::from_secs(1);
+/// How long a worker waits for the database before it takes it for away.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a stop waits for stages to notice.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -150,7 +152,7 @@ impl Worker {
             // Made before the look, so that a ring between look and wait is heard.
             let rung = self.queue.inner.due.notified();
             // Only a look, so that an idle studio does not take the write lock.
-            match self.queue.next_due(self.job_type).await {
+            match within(PATIENCE, self.queue.next_due(self.job_type)).await {
                 Ok(Some(Duration::ZERO)) => self.work_on_next().await,
                 Ok(due) => self.wait(rung, due.unwrap_or(POLL)).await,
                 Err(error) => self.complain(&error).await,
@@ -159,7 +161,8 @@ impl Worker {
     }
 
     async fn work_on_next(&self) {
-        match self.queue.claim(self.job_type).await {
+        // One that is claimed and not answered for is free again when its lease is over.
+        match within(PATIENCE, self.queue.claim(self.job_type)).await {
             Ok(Some(job)) => self.work_on(job).await,
             // Another worker was faster.
             Ok(None) => {}
@@ -187,7 +190,7 @@ impl Worker {
     {
         let mut again = false;
         loop {
-            match write().await {
+            match within(PATIENCE, write()).await {
                 Err(error) if error.is_outage() && !self.stop.is_cancelled() => {
                     self.complain(&error).await;
                     again = true;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::ids::LeaseToken;
-use crate::store::StoreError;
+use crate::store::{StoreError, within};
 
 use super::{Lease, Queue, Work};
 
@@ -55,8 +55,8 @@ pub(super) struct Supervisor {
     running: Running,
     renewed: Instant,
     pruned: Instant,
-    /// Since when the database has answered every time.
-    in_touch_since: Instant,
+    /// Since when the database has answered every time, and in time.
+    pub(super) in_touch_since: Instant,
 }
 
 /// How often lost leases are looked for; a cancelled job's work stops within it.
@@ -83,9 +83,10 @@ impl Supervisor {
         }
     }
 
-    async fn tick(&mut self) {
+    pub(super) async fn tick(&mut self) {
         // Renewal comes before rescue: a machine that slept keeps what nobody took.
-        match self.look_after_leases().await {
+        // An answer that comes later is of no use: what it is about has run out.
+        match within(self.queue.rules().lease, self.look_after_leases()).await {
             Ok(()) => self.queue.outage().over(),
             Err(error) => {
                 self.in_touch_since = Instant::now();
@@ -99,6 +100,7 @@ impl Supervisor {
     }
 
     async fn look_after_leases(&mut self) -> Result<(), StoreError> {
+        let asked = Instant::now();
         let leases = self.running.leases();
         if !leases.is_empty() && self.renewed.elapsed() >= self.queue.rules().lease / RENEWALS {
             self.queue.renew(&leases).await?;
@@ -109,10 +111,22 @@ impl Supervisor {
                 self.running.stop(*lease);
             }
         }
+        if leases.is_empty() {
+            // Nothing was asked so far, and silence would pass for health.
+            self.queue.store().time().await?;
+        }
+        self.note_silence(asked);
         if self.may_rescue() {
             self.queue.rescue_expired(&leases).await?;
         }
         Ok(())
+    }
+
+    /// A database that took so long to answer was away: it stood still, and has let nobody renew.
+    fn note_silence(&mut self, asked: Instant) {
+        if asked.elapsed() >= self.queue.rules().lease / RENEWALS {
+            self.in_touch_since = Instant::now();
+        }
     }
 
     /// While the database was away nobody could renew a lease. Whoever shares it gives the others

@@ -14,6 +14,7 @@ pub(crate) mod scratch;
 mod tracks;
 
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Transaction};
 
@@ -126,6 +127,17 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// What the database answers, or an outage when it takes longer than `limit`: the connection may be of a
+/// machine that is gone, which the kernel notices after many minutes.
+///
+/// What was asked may be done all the same.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, asked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 impl StoreError {

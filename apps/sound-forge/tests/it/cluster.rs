@@ -12,7 +12,7 @@ use crate::recovery::job_path;
 use crate::server::Server;
 
 /// A tool that leaves a short tone, once the file `go` is there, and notes that it was run.
-const WAITING_TOOL: &str = "echo run >> $HERE/runs; echo '1%'; \
+pub(crate) const WAITING_TOOL: &str = "echo run >> $HERE/runs; echo '1%'; \
                             while [ ! -e $HERE/go ]; do sleep 0.05; done; cp $HERE/tone.wav \"$1/x.wav\"";
 pub(crate) const URL: &str = "https://tool.example/track";
 
@@ -209,11 +209,16 @@ async fn a_server_with_a_database_of_its_own_is_kept_away_from_the_folder_of_nod
     assert!(complaint.contains("another sound-forge serves the data folder"), "{complaint}");
 }
 
-/// A node that runs the tool, and the tone that the tool leaves.
+/// A node that runs the tool.
 pub(crate) fn tool_node(nodes: &Nodes, name: &str) -> Server {
+    leave_tone(nodes);
+    nodes.start_with_tool(name, WAITING_TOOL)
+}
+
+/// The tone that the tool leaves.
+pub(crate) fn leave_tone(nodes: &Nodes) {
     let tone = crate::audio_files::tone(sound_forge_audio::encode::Encoding::Wav16, 6);
     std::fs::write(nodes.folder.path().join("tone.wav"), tone).unwrap();
-    nodes.start_with_tool(name, WAITING_TOOL)
 }
 
 /// A node without workers which knows the tool's host, as nodes are configured alike.

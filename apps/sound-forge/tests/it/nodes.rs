@@ -1,6 +1,6 @@
 //! Several nodes of one studio: on one PostgreSQL, one data folder and one engine, all of them real.
 
-use bennu_engines::{NatsServer, Postgres, Process, RedisServer};
+use bennu_engines::{NatsServer, Postgres, Process, Proxy, RedisServer};
 
 use crate::server::{Folder, Server};
 
@@ -44,17 +44,28 @@ impl Nodes {
 
     /// Starts a node.
     pub(crate) fn start(&self, name: &str, options: &[&str]) -> Server {
+        self.start_on(None, name, options)
+    }
+
+    fn start_on(&self, database: Option<&str>, name: &str, options: &[&str]) -> Server {
         let url = match &self.engine {
             Engine::Nats(nats) => nats.url(),
             Engine::Redis(redis) => redis.url(),
         };
         let ours = ["--pubsub", &url, "--node", name, "--lease", LEASE];
-        self.folder.serve(&[&ours, options].concat())
+        self.folder.serve_on(database, &[&ours, options].concat())
     }
 
     /// Starts a node whose download tool is this shell script.
     pub(crate) fn start_with_tool(&self, name: &str, script: &str) -> Server {
         let options = self.folder.tool(script);
         self.start(name, &options.each_ref().map(String::as_str))
+    }
+
+    /// The same, with this link between it and PostgreSQL.
+    pub(crate) fn start_with_tool_behind(&self, link: &Proxy, name: &str, script: &str) -> Server {
+        let options = self.folder.tool(script);
+        let database = link.url(&self.postgres.url());
+        self.start_on(Some(&database), name, &options.each_ref().map(String::as_str))
     }
 }

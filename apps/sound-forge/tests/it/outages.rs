@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use bennu_engines::Proxy;
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cluster::{URL, completed_once, follow, runs, tool_node, topic, until_the_tool_runs, watcher};
+use crate::cluster::{
+    URL, WAITING_TOOL, completed_once, follow, leave_tone, runs, tool_node, topic, until_the_tool_runs,
+    watcher,
+};
 use crate::nodes::Nodes;
 use crate::recovery::job_path;
 use crate::server::{Answer, Server};
@@ -42,6 +47,74 @@ async fn a_job_outlives_the_death_of_postgres_in_its_middle() {
     assert_eq!((&row["status"], &row["attempts"]), (&json!("completed"), &json!(1)), "nobody took it away");
     assert_eq!(runs(&nodes), 1);
     assert_eq!(nodes.folder.entries("downloads").len(), 1);
+}
+
+#[tokio::test]
+async fn a_postgres_that_stops_answering_is_told_in_time_and_takes_no_job_from_its_worker() {
+    let nodes = Nodes::on_nats().await;
+    let worker = tool_node(&nodes, "worker");
+    let watcher = watcher(&nodes);
+    let job = watcher.download(URL).await;
+    let mut client = follow(&watcher, &job["job_id"]).await;
+    until_the_tool_runs(&mut client).await;
+    // It would take the job over, and may not, since its owner cannot be blamed.
+    let heir = tool_node(&nodes, "heir");
+
+    nodes.postgres.pause();
+    let frozen = Instant::now();
+    join_all([&worker, &watcher, &heir].map(told_that_the_database_is_away)).await;
+    // Twice a lease, in which nobody could renew.
+    tokio::time::sleep_until(frozen + Duration::from_secs(8)).await;
+    told_that_the_database_is_away(&watcher).await;
+    nodes.postgres.resume();
+    for server in [&worker, &watcher, &heir] {
+        health_is(server, "ok").await;
+    }
+    // Longer than it takes until leases are looked at again.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    std::fs::write(nodes.folder.path().join("go"), "").unwrap();
+
+    completed_once(&client.until_the_end(&topic(&job["job_id"])).await);
+    client.assert_silent(&topic(&job["job_id"])).await;
+    let row = heir.get(&job_path(&job)).await.body["data"].clone();
+    assert_eq!((&row["status"], &row["attempts"]), (&json!("completed"), &json!(1)), "nobody took it away");
+    assert_eq!(runs(&nodes), 1);
+    assert_eq!(nodes.folder.entries("downloads").len(), 1);
+}
+
+// The link runs beside the test, which waits for processes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_way_to_postgres_is_frozen_loses_its_lease_and_ends_nothing_twice() {
+    let nodes = Nodes::on_redis().await;
+    leave_tone(&nodes);
+    let link = Proxy::start(nodes.postgres.address()).await.unwrap();
+    let cut_off = nodes.start_with_tool_behind(&link, "cut off", WAITING_TOOL);
+    let watcher = watcher(&nodes);
+    let job = watcher.download(URL).await;
+    let mut client = follow(&watcher, &job["job_id"]).await;
+    until_the_tool_runs(&mut client).await;
+    let heir = tool_node(&nodes, "heir");
+
+    link.freeze();
+    told_that_the_database_is_away(&cut_off).await;
+    std::fs::write(nodes.folder.path().join("go"), "").unwrap();
+    completed_once(&client.until_the_end(&topic(&job["job_id"])).await);
+    let before = watcher.get(&job_path(&job)).await.body["data"].clone();
+    assert_eq!((&before["status"], &before["attempts"]), (&json!("completed"), &json!(2)));
+
+    link.heal();
+    health_is(&cut_off, "ok").await;
+    // What it had in its hands goes within a second.
+    let output = before["result"]["output_path"].as_str().unwrap().to_owned();
+    let healed = Instant::now();
+    while healed.elapsed() < Duration::from_secs(3) {
+        assert_eq!(heir.get(&job_path(&job)).await.body["data"], before);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(cut_off.get(&output).await.status, StatusCode::OK);
+    assert_eq!(nodes.folder.entries("downloads").len(), 1, "one output");
+    assert_eq!(runs(&nodes), 2);
+    client.assert_silent(&topic(&job["job_id"])).await;
 }
 
 #[tokio::test]
@@ -90,6 +163,22 @@ async fn a_node_names_the_database_that_it_cannot_reach_and_no_password() {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(complaint.contains("the database of DATABASE_URL cannot be opened"), "{complaint}");
     assert!(complaint.contains("refused") && !complaint.contains("hunter2"), "{complaint}");
+}
+
+/// Requests are answered, with what is wrong, although nothing answers them.
+async fn told_that_the_database_is_away(server: &Server) {
+    /// A node waits for a connection for 3 s, and its requests may be several.
+    const BOUND: Duration = Duration::from_secs(15);
+    let asked = Instant::now();
+    let health = health_is(server, "unavailable").await;
+    assert_eq!(health.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(health.body["data"]["database"], json!({"engine": "postgresql", "status": "down"}));
+    for path in ["/api/jobs", "/api/tracks"] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.body["code"], "database_unavailable", "{path}");
+    }
+    assert!(asked.elapsed() < BOUND, "{:?}", asked.elapsed());
 }
 
 /// Asks until it is so.

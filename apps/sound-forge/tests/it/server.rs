@@ -80,8 +80,14 @@ impl Folder {
 
     /// Starts the server and waits until it listens.
     pub(crate) fn serve(&self, options: &[&str]) -> Server {
+        self.serve_on(None, options)
+    }
+
+    /// The same, with another way to the database.
+    pub(crate) fn serve_on(&self, database: Option<&str>, options: &[&str]) -> Server {
         let key = self.new_key();
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(database.map(|database| ("DATABASE_URL", database)));
         command.args(options).stdout(Stdio::piped()).stderr(Stdio::inherit());
         command.env("SOUND_FORGE_LOG", "error").env("SOUND_FORGE_RETRY_DELAY", "20");
         let mut process = Process(command.spawn().unwrap());
