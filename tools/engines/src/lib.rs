@@ -23,6 +23,7 @@
 //! What is dropped is killed, and so is everything when the test's process ends, however it does. A program that is not
 //! installed is an error that names it and its Debian package.
 
+mod certificates;
 mod nats;
 mod port;
 mod postgres;
@@ -30,10 +31,13 @@ mod process;
 mod program;
 mod proxy;
 mod redis;
+mod servers;
 
+pub use certificates::Certificates;
 pub use nats::NatsServer;
 pub use port::Port;
 pub use postgres::Postgres;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use redis::RedisServer;
+pub use servers::Servers;

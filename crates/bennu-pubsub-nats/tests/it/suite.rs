@@ -1,61 +1,52 @@
 //! What every adapter must do.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use bennu_engines::{NatsServer, Proxy};
+use bennu_engines::{NatsServer, Servers};
 use bennu_pubsub::{ClusterOptions, PubSub};
 use bennu_pubsub_nats::Nats;
 use bennu_testkit::adapter_suite::Engine;
 
-struct RealNats {
-    server: NatsServer,
-    links: HashMap<&'static str, Proxy>,
-}
+pub(crate) struct RealNats(pub(crate) Servers<NatsServer>);
 
 impl RealNats {
     async fn start() -> Self {
-        let server = NatsServer::start().await.unwrap();
-        let mut links = HashMap::new();
-        for node in ["a", "b", "c"] {
-            links.insert(node, Proxy::start(server.address()).await.unwrap());
-        }
-        RealNats { server, links }
+        RealNats(Servers::one(NatsServer::start().await.unwrap()).await.unwrap())
     }
 }
 
 impl Engine for RealNats {
     fn join(&self, node: &str, options: ClusterOptions) -> PubSub {
-        let nats = Nats::from_url(&self.links[node].url(&self.server.url())).unwrap();
+        let nats = Nats::from_url(&self.0.link(node).url(&self.0[0].url())).unwrap();
         PubSub::cluster(nats.ping_interval(Duration::from_secs(1)), options).unwrap()
     }
 
     async fn stop(&self) {
-        self.server.kill();
+        self.0.kill();
     }
 
     async fn start(&self) {
-        self.server.restart().await.unwrap();
+        self.0.restart().await.unwrap();
     }
 
     async fn stall(&self) {
-        self.server.pause();
+        self.0.pause();
     }
 
     async fn go_on(&self) {
-        self.server.resume();
+        self.0.resume();
     }
 
     fn cut(&self, node: &str) {
-        self.links[node].cut();
+        self.0.link(node).cut();
     }
 
     fn heal(&self, node: &str) {
-        self.links[node].heal();
+        self.0.link(node).heal();
     }
 
     async fn inject(&self, subject: &str, bytes: &[u8]) {
-        let client = async_nats::connect(self.server.url()).await.unwrap();
+        let client = async_nats::connect(self.0[0].url()).await.unwrap();
         client.publish(subject.to_owned(), bytes.to_vec().into()).await.unwrap();
         client.flush().await.unwrap();
     }

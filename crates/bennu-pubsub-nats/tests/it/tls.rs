@@ -2,61 +2,30 @@
 
 use std::fs;
 
-use bennu_engines::NatsServer;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use bennu_engines::{Certificates, NatsServer};
 use tempfile::TempDir;
 
 use crate::nodes::{down, meet, node_at};
 
-/// An authority, certificates that it signed, and one that it did not, as files.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let mut authority = CertificateParams::new([]).unwrap();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority.distinguished_name.push(DnType::CommonName, "authority");
-        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        for (name, of) in [("server", "127.0.0.1"), ("client", "node"), ("stranger", "localhost")] {
-            let key = KeyPair::generate().unwrap();
-            let certificate = CertificateParams::new([of.to_owned()]).unwrap();
-            let certificate = match name {
-                "stranger" => certificate.self_signed(&key).unwrap(),
-                _ => certificate.signed_by(&key, &authority).unwrap(),
-            };
-            fs::write(folder.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
-            fs::write(folder.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
-        }
-        Certificates(folder)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.path().join(name).display().to_string()
-    }
-
-    /// A server that shows its certificate, and wants one.
-    async fn server(&self) -> NatsServer {
-        let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| self.file(name));
-        let tls = format!("cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, verify: true");
-        NatsServer::start_with(&format!("tls {{ {tls} }}")).await.unwrap()
-    }
+/// A server that shows its certificate, and wants one.
+async fn server(certificates: &Certificates) -> NatsServer {
+    let [certificate, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.file(name));
+    let tls = format!("cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, verify: true");
+    NatsServer::start_with(&format!("tls {{ {tls} }}")).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_with_a_certificate_of_the_authority_meet() {
-    let certificates = Certificates::new();
-    let server = certificates.server().await;
-    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.file(name));
-    let url = format!("{}?ca={ca}&cert={cert}&key={key}", server.url().replace("nats://", "tls://"));
+    let certificates = Certificates::new().unwrap();
+    let server = server(&certificates).await;
+    let url = format!("{}?{}", server.url().replace("nats://", "tls://"), certificates.of_client());
     meet(&node_at("a", &url), &node_at("b", &url)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_trusted_is_told_and_so_is_a_node_without_certificate() {
-    let certificates = Certificates::new();
-    let server = certificates.server().await;
+    let certificates = Certificates::new().unwrap();
+    let server = server(&certificates).await;
     let untrusting = node_at("a", &format!("{}?ca={}", server.url(), certificates.file("stranger.pem")));
     down(&untrusting, "invalid peer certificate").await;
     let nameless = node_at("b", &format!("{}?ca={}", server.url(), certificates.file("ca.pem")));

@@ -1,63 +1,57 @@
 //! What every adapter must do, over plain channels and over sharded ones.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use bennu_engines::{Proxy, RedisServer};
+use bennu_engines::{RedisServer, Servers};
 use bennu_pubsub::{ClusterOptions, PubSub};
 use bennu_pubsub_redis::Redis;
 use bennu_testkit::adapter_suite::Engine;
 use redis::Cmd;
 
-struct RealRedis {
-    server: RedisServer,
-    links: HashMap<&'static str, Proxy>,
-    sharded: bool,
+pub(crate) struct RealRedis {
+    pub(crate) servers: Servers<RedisServer>,
+    pub(crate) sharded: bool,
 }
 
 impl RealRedis {
     async fn start(sharded: bool) -> Self {
         let server = RedisServer::start().await.unwrap();
-        let mut links = HashMap::new();
-        for node in ["a", "b", "c"] {
-            links.insert(node, Proxy::start(server.address()).await.unwrap());
-        }
-        RealRedis { server, links, sharded }
+        RealRedis { servers: Servers::one(server).await.unwrap(), sharded }
     }
 }
 
 impl Engine for RealRedis {
     fn join(&self, node: &str, options: ClusterOptions) -> PubSub {
-        let redis = Redis::from_url(&self.links[node].url(&self.server.url())).unwrap();
+        let redis = Redis::from_url(&self.servers.link(node).url(&self.servers[0].url())).unwrap();
         PubSub::cluster(redis.sharded(self.sharded).timeout(Duration::from_secs(2)), options).unwrap()
     }
 
     async fn stop(&self) {
-        self.server.kill();
+        self.servers.kill();
     }
 
     async fn start(&self) {
-        self.server.restart().await.unwrap();
+        self.servers.restart().await.unwrap();
     }
 
     async fn stall(&self) {
-        self.server.pause();
+        self.servers.pause();
     }
 
     async fn go_on(&self) {
-        self.server.resume();
+        self.servers.resume();
     }
 
     fn cut(&self, node: &str) {
-        self.links[node].cut();
+        self.servers.link(node).cut();
     }
 
     fn heal(&self, node: &str) {
-        self.links[node].heal();
+        self.servers.link(node).heal();
     }
 
     async fn inject(&self, subject: &str, bytes: &[u8]) {
-        let client = redis::Client::open(self.server.url()).unwrap();
+        let client = redis::Client::open(self.servers[0].url()).unwrap();
         let mut stranger = client.get_multiplexed_async_connection().await.unwrap();
         let command = if self.sharded { "SPUBLISH" } else { "PUBLISH" };
         let mut publish = Cmd::new();

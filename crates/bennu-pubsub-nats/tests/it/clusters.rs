@@ -1,0 +1,48 @@
+//! Three NATS servers with routes between them, each node at another one. They take a while to meet: `./long-checks.sh engines`.
+
+use bennu_engines::Servers;
+
+use crate::nodes::{account, meet, node_at, up};
+use crate::suite::RealNats;
+
+async fn cluster() -> RealNats {
+    RealNats(Servers::nats_cluster().await.unwrap())
+}
+
+mod routed {
+    bennu_testkit::adapter_suite!(long super::cluster());
+}
+
+/// How many messages are sent around each fault.
+const MESSAGES: u32 = 500;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a check that takes long"]
+async fn a_node_whose_server_is_killed_goes_to_another_of_its_list_and_all_is_accounted_for() {
+    let servers = Servers::nats_cluster().await.unwrap();
+    let links = ["a", "b", "c"].map(|name| servers.link(name));
+    let list = links.map(|link| link.address().to_string()).join(",");
+    let moving = node_at("moving", &format!("nats://{list}"));
+    up(&moving).await;
+    // It begins with any of them; the others are at the other two.
+    let first = links.iter().position(|link| link.accepted() > 0).unwrap();
+    let [next, last] = [1, 2].map(|step| &servers[(first + step) % 3]);
+    let (a, b) = (node_at("a", &next.url()), node_at("b", &last.url()));
+    meet(&a, &b).await;
+    meet(&a, &moving).await;
+
+    let (mut there, mut at_moving) = (b.subscribe("room"), moving.subscribe("room"));
+    b.settle("room").await;
+    moving.settle("room").await;
+    for number in 0..MESSAGES {
+        a.broadcast("room", number);
+        a.flush().await;
+        if number == MESSAGES / 2 {
+            servers[first].kill();
+        }
+    }
+    assert_eq!(account(&mut there, 0, MESSAGES).await, 0, "other nodes notice nothing");
+    account(&mut at_moving, 0, MESSAGES).await;
+    meet(&a, &moving).await;
+    assert!(links.iter().enumerate().any(|(server, link)| server != first && link.accepted() > 0));
+}
