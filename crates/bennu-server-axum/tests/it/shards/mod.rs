@@ -5,6 +5,7 @@ mod crowd;
 mod deaths;
 mod ends;
 mod files;
+mod gaps;
 mod slices;
 
 use std::sync::Arc;
