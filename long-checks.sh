@@ -35,6 +35,18 @@ presence() {
         cargo test --locked --release -p bennu-presence --test it simulation::
 }
 
+# A hundred thousand clients that come back at once, on streams in memory, and as many over sockets as a process has files for.
+herd() {
+    BENNU_HERD_CLIENTS="${BENNU_HERD_CLIENTS:-100000}" cargo test --locked -p bennu-server --test memory
+    BENNU_HERD_CLIENTS="${BENNU_HERD_SOCKETS:-8000}" \
+        cargo test --locked -p bennu-server-axum --test it attack_047 -- --nocapture
+}
+
+# Engines of three servers: the suite of all adapters, and a server that is killed.
+engines() {
+    cargo test --locked -p bennu-pubsub-nats -p bennu-pubsub-redis --test it clusters:: -- --ignored
+}
+
 # Nodes over zenoh, which have no engine between them.
 zenoh() {
     cargo test --locked -p bennu-pubsub-zenoh
@@ -47,7 +59,7 @@ web() {
 }
 
 if [ $# = 0 ]; then
-    set -- drain fuzz codec soak presence zenoh web
+    set -- drain fuzz codec soak presence herd engines zenoh web
 fi
 for check in "$@"; do
     echo "long-checks.sh: $check"

@@ -7,6 +7,9 @@
 // Helpers of tests may unwrap as tests do; the figures are for people.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "memory/herd.rs"]
+mod herd;
+
 use std::alloc::System;
 use std::io;
 use std::pin::Pin;
@@ -112,19 +115,10 @@ struct Client {
 
 impl Client {
     async fn connect(endpoint: &Endpoint, stream: Stream) -> Self {
-        let request = http::Request::builder()
-            .uri("/socket/websocket?vsn=2.0.0")
-            .header("host", "localhost")
-            .header("connection", "Upgrade")
-            .header("upgrade", "websocket")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-            .header("sec-websocket-version", "13")
-            .body(())
-            .unwrap();
         let Some(Transport::WebSocket(handshake)) = endpoint.route("/socket/websocket") else {
             panic!("no WebSocket is mounted")
         };
-        let upgrade = handshake.accept(request.into_parts().0, None).await.unwrap();
+        let upgrade = handshake.accept(upgrade_request(), None).await.unwrap();
         let mut client = Client { stream: stream.clone(), connection: Box::pin(upgrade.run(stream)) };
         client.poll();
         client
@@ -179,6 +173,17 @@ impl Row {
     fn holds(&self) -> bool {
         self.bytes.is_none_or(|(is, most)| is <= most) && self.allocations.0 <= self.allocations.1
     }
+}
+
+fn upgrade_request() -> http::request::Parts {
+    let request = http::Request::builder()
+        .uri("/socket/websocket?vsn=2.0.0")
+        .header("host", "localhost")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-version", "13");
+    request.body(()).unwrap().into_parts().0
 }
 
 fn text(message: &str) -> Vec<u8> {
@@ -257,7 +262,7 @@ fn broadcast(endpoint: &Endpoint, clients: &mut [Client], rows: &mut Vec<Row>) {
 fn main() {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let _guard = runtime.enter();
+    let guard = runtime.enter();
     let endpoint = endpoint();
     let mut rows = Vec::new();
     // What a thread and an endpoint keep for all, such as the buffer that is read into.
@@ -282,6 +287,6 @@ fn main() {
         &mut rows,
     );
     rows.iter().for_each(Row::print);
-    drop(first);
-    assert!(rows.iter().all(Row::holds), "{WHAT_TO_DO}");
+    drop((first, clients, guard));
+    assert!(rows.iter().all(Row::holds) && herd::is_bounded(), "{WHAT_TO_DO}");
 }

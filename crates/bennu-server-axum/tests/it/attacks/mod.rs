@@ -2,5 +2,6 @@
 
 mod connections;
 mod frames;
+mod herd;
 mod slow_readers;
 mod smuggling;
