@@ -42,9 +42,9 @@ herd() {
         cargo test --locked -p bennu-server-axum --test it attack_047 -- --nocapture
 }
 
-# Engines of three servers: the suite of all adapters, and a server that is killed.
+# The suite of all adapters on engines of three servers.
 engines() {
-    cargo test --locked -p bennu-pubsub-nats -p bennu-pubsub-redis --test it clusters:: -- --ignored
+    BENNU_TEST_CLUSTERS=1 cargo test --locked -p bennu-pubsub-nats -p bennu-pubsub-redis --test it suite::
 }
 
 # Nodes over zenoh, which have no engine between them.

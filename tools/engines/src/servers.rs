@@ -130,7 +130,7 @@ impl Servers<RedisServer> {
         for _ in NODES {
             let bus = Port::reserve()?;
             let number = bus.number();
-            let settings = format!("cluster-enabled yes\ncluster-port {number}\ncluster-node-timeout 1000");
+            let settings = format!("cluster-enabled yes\ncluster-port {number}\ncluster-node-timeout 5000");
             servers.push(RedisServer::start_with(&settings).await?);
             buses.push(bus);
         }

@@ -1,23 +1,13 @@
-//! Three NATS servers with routes between them, each node at another one. They take a while to meet: `./long-checks.sh engines`.
+//! Three NATS servers with routes between them, each node at another one.
 
 use bennu_engines::Servers;
 
 use crate::nodes::{account, meet, node_at, up};
-use crate::suite::RealNats;
-
-async fn cluster() -> RealNats {
-    RealNats(Servers::nats_cluster().await.unwrap())
-}
-
-mod routed {
-    bennu_testkit::adapter_suite!(long super::cluster());
-}
 
 /// How many messages are sent around each fault.
 const MESSAGES: u32 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a check that takes long"]
 async fn a_node_whose_server_is_killed_goes_to_another_of_its_list_and_all_is_accounted_for() {
     let servers = Servers::nats_cluster().await.unwrap();
     let links = ["a", "b", "c"].map(|name| servers.link(name));

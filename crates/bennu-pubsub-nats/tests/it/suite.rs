@@ -7,11 +7,18 @@ use bennu_pubsub::{ClusterOptions, PubSub};
 use bennu_pubsub_nats::Nats;
 use bennu_testkit::adapter_suite::Engine;
 
-pub(crate) struct RealNats(pub(crate) Servers<NatsServer>);
+/// Set to have three servers with routes between them, as `./long-checks.sh engines` does.
+const CLUSTERS: &str = "BENNU_TEST_CLUSTERS";
+
+struct RealNats(Servers<NatsServer>);
 
 impl RealNats {
     async fn start() -> Self {
-        RealNats(Servers::one(NatsServer::start().await.unwrap()).await.unwrap())
+        let servers = match std::env::var_os(CLUSTERS) {
+            Some(_) => Servers::nats_cluster().await,
+            None => Servers::one(NatsServer::start().await.unwrap()).await,
+        };
+        RealNats(servers.unwrap())
     }
 }
 

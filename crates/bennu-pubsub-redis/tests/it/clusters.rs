@@ -1,24 +1,14 @@
-//! A Redis Cluster of three masters, each node at another one. It takes a while to form: `./long-checks.sh engines`.
+//! A Redis Cluster of three masters, each node at another one.
 
 use bennu_engines::Servers;
 
 use crate::account::{Account, Numbered};
 use crate::nodes::{connected, down, up};
-use crate::suite::RealRedis;
-
-async fn cluster() -> RealRedis {
-    RealRedis { servers: Servers::redis_cluster().await.unwrap(), sharded: false }
-}
-
-mod plain {
-    bennu_testkit::adapter_suite!(long super::cluster());
-}
 
 /// How many messages are sent around each fault.
 const MESSAGES: u64 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a check that takes long"]
 async fn a_master_that_is_killed_takes_its_own_nodes_along_and_no_others() {
     let servers = Servers::redis_cluster().await.unwrap();
     let (a, b) = (connected("a", &servers[0].url()).await, connected("b", &servers[1].url()).await);

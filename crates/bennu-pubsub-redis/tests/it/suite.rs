@@ -8,15 +8,21 @@ use bennu_pubsub_redis::Redis;
 use bennu_testkit::adapter_suite::Engine;
 use redis::Cmd;
 
-pub(crate) struct RealRedis {
-    pub(crate) servers: Servers<RedisServer>,
-    pub(crate) sharded: bool,
+/// Set to have plain channels on a Redis Cluster of three masters, as `./long-checks.sh engines` does.
+const CLUSTERS: &str = "BENNU_TEST_CLUSTERS";
+
+struct RealRedis {
+    servers: Servers<RedisServer>,
+    sharded: bool,
 }
 
 impl RealRedis {
     async fn start(sharded: bool) -> Self {
-        let server = RedisServer::start().await.unwrap();
-        RealRedis { servers: Servers::one(server).await.unwrap(), sharded }
+        let servers = match std::env::var_os(CLUSTERS) {
+            Some(_) if !sharded => Servers::redis_cluster().await,
+            _ => Servers::one(RedisServer::start().await.unwrap()).await,
+        };
+        RealRedis { servers: servers.unwrap(), sharded }
     }
 }
 

@@ -106,11 +106,11 @@ pub trait Engine: Sync {
 /// Makes a test of each property of the [`adapter_suite`](mod@crate::adapter_suite), with a new [`Engine`] from the future for each.
 ///
 /// `paused` in front of it stops the clock, for engines in the test's process. `local` in front of it leaves out what needs other nodes, and
-/// `peers` what needs an engine in between, whose absence a node could notice. `long` makes tests that are ignored unless they are asked for.
+/// `peers` what needs an engine in between, whose absence a node could notice.
 #[macro_export]
 macro_rules! adapter_suite {
     (local $engine:expr) => {
-        $crate::adapter_suite! { @tests (start_paused = true) [] $engine;
+        $crate::adapter_suite! { @tests (start_paused = true) $engine;
             bytes_arrive_as_they_are
             messages_arrive_in_the_order_of_each_node
             nobody_hears_a_message_twice
@@ -118,23 +118,18 @@ macro_rules! adapter_suite {
         }
     };
     (peers $engine:expr) => {
-        $crate::adapter_suite! { @peers (flavor = "multi_thread", worker_threads = 2) [] $engine }
+        $crate::adapter_suite! { @peers (flavor = "multi_thread", worker_threads = 2) $engine }
     };
-    (paused $engine:expr) => { $crate::adapter_suite! { @all (start_paused = true) [] $engine } };
-    (long $engine:expr) => {
-        $crate::adapter_suite! {
-            @all (flavor = "multi_thread", worker_threads = 2) [ignore = "a check that takes long"] $engine
-        }
-    };
-    (@all $clock:tt $when:tt $engine:expr) => {
-        $crate::adapter_suite! { @peers $clock $when $engine }
-        $crate::adapter_suite! { @tests $clock $when $engine;
+    (paused $engine:expr) => { $crate::adapter_suite! { @all (start_paused = true) $engine } };
+    (@all $clock:tt $engine:expr) => {
+        $crate::adapter_suite! { @peers $clock $engine }
+        $crate::adapter_suite! { @tests $clock $engine;
             an_outage_does_not_reach_local_subscribers
             nodes_hear_each_other_after_a_restart_of_the_engine
         }
     };
-    (@peers $clock:tt $when:tt $engine:expr) => {
-        $crate::adapter_suite! { @tests $clock $when $engine;
+    (@peers $clock:tt $engine:expr) => {
+        $crate::adapter_suite! { @tests $clock $engine;
             a_flapping_link_is_accounted_for
             a_message_that_is_too_large_is_an_error_and_stays_here
             a_node_with_another_secret_is_not_heard
@@ -152,16 +147,14 @@ macro_rules! adapter_suite {
             who_unsubscribes_hears_no_more
         }
     };
-    (@tests $clock:tt $when:tt $engine:expr; $($property:ident)*) => {
-        $($crate::adapter_suite! { @test $clock $when $engine; $property })*
+    (@tests $clock:tt $engine:expr; $($property:ident)*) => {
+        $(
+            #[tokio::test $clock]
+            async fn $property() {
+                let engine = $engine.await;
+                $crate::adapter_suite::$property(&engine).await;
+            }
+        )*
     };
-    (@test $clock:tt [$($when:meta)?] $engine:expr; $property:ident) => {
-        #[tokio::test $clock]
-        $(#[$when])?
-        async fn $property() {
-            let engine = $engine.await;
-            $crate::adapter_suite::$property(&engine).await;
-        }
-    };
-    ($engine:expr) => { $crate::adapter_suite! { @all (flavor = "multi_thread", worker_threads = 2) [] $engine } };
+    ($engine:expr) => { $crate::adapter_suite! { @all (flavor = "multi_thread", worker_threads = 2) $engine } };
 }

@@ -1,7 +1,7 @@
 //! Attack case 47: all clients of a server lose their connections in the same moment, and come back with what they missed.
 //!
 //! A thousand every day; `./long-checks.sh herd` has as many as a process may have files for, and the hundred thousand of
-//! `tests/memory.rs` of `bennu-server`.
+//! `tests/memory/herd.rs` of `bennu-server`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -196,7 +196,8 @@ async fn attack_047_a_herd_that_comes_back_at_once_is_let_in_by_and_by_and_gets_
     let count: u64 = std::env::var(CLIENTS).map_or(1_000, |count| count.parse().unwrap());
     rlimit::increase_nofile_limit(4 * count + 1_000).unwrap();
     let patience = PATIENCE + Duration::from_millis(10 * count);
-    let (per_second, burst) = (count / 3, count / 6);
+    let per_second = (count / 3).min(400);
+    let burst = per_second / 2;
     let (address, endpoint, refused) = serve(per_second as u32, burst as u32).await;
     let clients = join_all((0..count).map(|number| Client::start(address, number))).await;
     let at_first = refused.with.load(Ordering::Relaxed);
