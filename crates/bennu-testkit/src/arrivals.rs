@@ -55,6 +55,16 @@ pub(crate) enum Verdict<T> {
     Match(T),
 }
 
+impl Arrival {
+    /// Event and payload of a push on a joined channel.
+    pub(crate) fn as_push(&self, topic: &str, join_ref: u64) -> Option<(&str, &Payload)> {
+        let Arrival::Push { join_ref: of, topic: on, event, payload } = self else { return None };
+        // A broadcast has no join_ref.
+        let is_own = of.as_ref().is_none_or(|of| *of == join_ref.to_string());
+        (on == topic && is_own).then_some((event, payload))
+    }
+}
+
 impl Arrivals {
     pub(crate) fn push(&self, arrival: Arrival) {
         self.log.lock().entries.push(Entry { arrival, taken: false });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bennu_protocol::{Broadcast, IntoPayload, Payload};
 use bennu_pubsub::{PubSub, SubscriberId};
 
-use crate::arrivals::{Arrivals, Listener};
+use crate::arrivals::{Arrival, Arrivals, Listener, Verdict};
 use crate::expectation::{Expectation, Expected, Unmet};
 use crate::pattern::Pattern;
 use crate::received::Received;
@@ -106,6 +106,24 @@ impl TestChannel {
     /// [`Unmet`] when it comes.
     pub async fn refute_push(&self, event: &str, pattern: Pattern) -> Result<(), Unmet> {
         self.refute(self.push_of(event), pattern).await
+    }
+
+    /// The next event for the client on this channel that no assertion has taken, whichever it is, with its payload; `None` when none
+    /// comes in time. So a test sees in which order different events come.
+    ///
+    /// ```
+    /// # async fn example(room: bennu_testkit::TestChannel) {
+    /// let (event, state) = room.next_push().await.expect("the state");
+    /// assert_eq!(event, "presence_state");
+    /// # let _ = state;
+    /// # }
+    /// ```
+    pub async fn next_push(&self) -> Option<(String, Received)> {
+        let judge = |arrival: &Arrival| match arrival.as_push(&self.topic, self.join_ref) {
+            Some((event, payload)) => Verdict::Match((event.to_owned(), Received::new(payload.clone()))),
+            None => Verdict::Other,
+        };
+        self.socket.arrivals().take(self.socket.patience(), judge).await
     }
 
     /// What [`assert_reply!`](crate::assert_reply) waits for; `None` is any status.

@@ -83,13 +83,9 @@ impl Expected<'_> {
         topic: &str,
     ) -> Option<(Option<(&'a str, &'a str)>, &'a Payload)> {
         match (self, arrival) {
-            (
-                Expected::Push { join_ref, event },
-                Arrival::Push { join_ref: of, topic: on, event: came, payload },
-            ) => {
-                // A broadcast has no join_ref.
-                let is_own = of.as_ref().is_none_or(|of| *of == join_ref.to_string());
-                (on == topic && came == event && is_own).then_some((None, payload))
+            (Expected::Push { join_ref, event }, arrival @ Arrival::Push { .. }) => {
+                let (came, payload) = arrival.as_push(topic, *join_ref)?;
+                (came == *event).then_some((None, payload))
             }
             (
                 Expected::Reply { reference, status },
