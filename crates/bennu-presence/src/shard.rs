@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use bennu_protocol::presence::DIFF;
+use bennu_protocol::presence::{DIFF, STATE};
 use bennu_protocol::{Broadcast, Payload};
-use bennu_pubsub::PubSub;
+use bennu_pubsub::{PubSub, Sequence};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -53,10 +53,18 @@ pub(crate) struct Voice {
 struct State {
     machine: Machine,
     tellings: HashMap<Arc<str>, Telling>,
+    said: Said,
     /// How many tellings there may be until the idle ones are looked for at once.
     sweep_at: usize,
     /// Looks for idle tellings although nothing changes any more.
     sweeper: Option<JoinHandle<()>>,
+}
+
+/// What clients have been told of all topics together, so that a list which is taken in between knows what it includes.
+#[derive(Default)]
+struct Said {
+    diffs: Sequence,
+    counts: Sequence,
 }
 
 /// Everyone who is on a topic, and how many keys they are.
@@ -67,7 +75,13 @@ impl Shard {
     pub(crate) fn start(voice: Voice, hooks: Hooks, replica: Replica) -> Arc<Self> {
         let Replica { machine, replication } = replica;
         let shard = Arc::new_cyclic(|shard| Shard {
-            state: Mutex::new(State { machine, tellings: HashMap::new(), sweep_at: SPARE, sweeper: None }),
+            state: Mutex::new(State {
+                machine,
+                tellings: HashMap::new(),
+                said: Said::default(),
+                sweep_at: SPARE,
+                sweeper: None,
+            }),
             voice,
             worker: hooks.is_needed().then(|| Worker::start(shard.clone(), hooks)),
             replication: OnceLock::new(),
@@ -169,7 +183,8 @@ impl Shard {
         visit: impl FnOnce(Option<&Topic<'_>>, Option<&Telling>) -> R,
     ) -> R {
         let mut state = self.state.lock();
-        let State { machine, tellings, .. } = &mut *state;
+        let State { machine, tellings, said, .. } = &mut *state;
+        said.note_list(topic);
         let mut telling = tellings.get_mut(topic).filter(|telling| !telling.is_partial());
         if let Some(telling) = &mut telling {
             telling.begin_reading();
@@ -180,7 +195,9 @@ impl Shard {
     /// The keys that a client which joins is shown, where that is not all of them, and how many there are.
     pub(crate) fn shown(&self, topic: &str) -> (Everyone, usize) {
         let mut state = self.state.lock();
-        let State { machine, tellings, .. } = &mut *state;
+        let State { machine, tellings, said, .. } = &mut *state;
+        said.note_list(topic);
+        said.note_count(topic);
         let there = machine.topic(topic);
         let count = there.as_ref().map_or(0, Topic::count);
         let Some(telling) = tellings.get_mut(topic) else { return (Vec::new(), count) };
@@ -195,6 +212,7 @@ impl Shard {
     /// How many keys are on a topic, for somebody who may tell a client.
     pub(crate) fn count(&self, topic: &str) -> usize {
         let mut state = self.state.lock();
+        state.said.note_count(topic);
         let count = state.machine.topic(topic).as_ref().map_or(0, Topic::count);
         if let Some(telling) = state.tellings.get_mut(topic) {
             telling.begin_counting(count);
@@ -226,7 +244,7 @@ impl Shard {
     /// The news are ready to be told, with this diff.
     pub(crate) fn land(self: &Arc<Self>, news: &News, diff: Option<Payload>) {
         let mut state = self.state.lock();
-        self.broadcast(news, diff);
+        self.broadcast(&mut state.said, news, diff);
         if let Some(telling) = state.tellings.get_mut(&news.topic) {
             telling.landed();
         }
@@ -235,7 +253,7 @@ impl Shard {
 
     /// Tells what there is to tell of a topic, now or when it may be told.
     fn tell(self: &Arc<Self>, state: &mut State, topic: &Arc<str>) {
-        let State { machine, tellings, .. } = state;
+        let State { machine, tellings, said, .. } = state;
         let Some(telling) = tellings.get_mut(topic) else { return };
         if telling.is_timed || !telling.is_due() {
             return;
@@ -258,7 +276,7 @@ impl Shard {
             None => Some(Box::new(news)),
         };
         if let Some(news) = unsent {
-            self.broadcast(&news, self.written(&news));
+            self.broadcast(said, &news, self.written(&news));
             telling.landed();
         }
     }
@@ -282,11 +300,12 @@ impl Shard {
         (self.voice.pubsub.subscriber_count(&news.topic) > 0).then(|| news.diff()).flatten()
     }
 
-    fn broadcast(&self, news: &News, diff: Option<Payload>) {
+    fn broadcast(&self, said: &mut Said, news: &News, diff: Option<Payload>) {
         let topic = &*news.topic;
-        let count = news.count.map(|count| (wire::COUNT, wire::count(count)));
-        for (event, payload) in diff.map(|diff| (DIFF, diff)).into_iter().chain(count) {
-            self.voice.pubsub.local_broadcast(topic, Broadcast::new(topic, event, payload));
+        let diff = diff.map(|diff| (said.diffs.advance(), DIFF, diff));
+        let count = news.count.map(|count| (said.counts.advance(), wire::COUNT, wire::count(count)));
+        for (place, event, payload) in diff.into_iter().chain(count) {
+            self.voice.pubsub.local_broadcast_at(place, topic, Broadcast::new(topic, event, payload));
         }
     }
 }
@@ -294,6 +313,16 @@ impl Shard {
 impl Voice {
     fn is_heard(&self, topic: &str) -> bool {
         self.is_observed || self.pubsub.subscriber_count(topic) > 0
+    }
+}
+
+impl Said {
+    fn note_list(&self, topic: &str) {
+        bennu_pubsub::Reading::note(topic, STATE, self.diffs.place());
+    }
+
+    fn note_count(&self, topic: &str) {
+        bennu_pubsub::Reading::note(topic, wire::COUNT, self.counts.place());
     }
 }
 

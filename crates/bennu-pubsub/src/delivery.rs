@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::codec::{CodecError, Codecs};
 use crate::pubsub::PubSubMessage;
+use crate::reading::Place;
 
 /// A message that was broadcast, and the topic it came on. Cheap to clone.
 ///
@@ -20,6 +21,7 @@ pub struct Delivery(Arc<Inner>);
 struct Inner {
     topic: Arc<str>,
     size: usize,
+    place: Option<Place>,
     value: OnceLock<Box<dyn Any + Send + Sync>>,
     origin: Origin,
 }
@@ -58,17 +60,19 @@ impl Delivery {
     /// A message that nobody broadcast, for those who hand one to a [`Subscriber`](crate::Subscriber) of their own.
     #[must_use]
     pub fn new<M: PubSubMessage>(topic: impl Into<Arc<str>>, message: M) -> Self {
-        Delivery::local(topic.into(), message, Ok(()))
+        Delivery::local(topic.into(), message, Ok(()), None)
     }
 
     pub(crate) fn local<M: PubSubMessage>(
         topic: Arc<str>,
         message: M,
         crossing: Result<(), CrossingError>,
+        place: Option<Place>,
     ) -> Self {
         Delivery(Arc::new(Inner {
             topic,
             size: size_of::<M>(),
+            place,
             value: OnceLock::from(Box::new(message) as Box<dyn Any + Send + Sync>),
             origin: Origin::Here { type_name: std::any::type_name::<M>(), crossing },
         }))
@@ -78,6 +82,7 @@ impl Delivery {
         Delivery(Arc::new(Inner {
             topic,
             size: bytes.len(),
+            place: None,
             value: OnceLock::new(),
             origin: Origin::Elsewhere { type_name: type_name.into(), bytes, codecs },
         }))
@@ -96,6 +101,12 @@ impl Delivery {
             Origin::Here { type_name, .. } => type_name,
             Origin::Elsewhere { type_name, .. } => type_name,
         }
+    }
+
+    /// Which one it is of those that tell how a state changes, if it is [counted](crate::Sequence).
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.0.place
     }
 
     /// Whether another node broadcast it.
@@ -164,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_message_is_found_by_its_type_alone() {
-        let delivery = Delivery::local("t".into(), Progress { percent: 7 }, Ok(()));
+        let delivery = Delivery::local("t".into(), Progress { percent: 7 }, Ok(()), None);
         assert_eq!(delivery.get(), Some(&Progress { percent: 7 }));
         assert_eq!(delivery.get::<String>(), None);
     }

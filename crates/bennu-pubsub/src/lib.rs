@@ -28,6 +28,7 @@ mod cluster;
 mod codec;
 mod delivery;
 mod pubsub;
+mod reading;
 mod registry;
 mod subscription;
 
@@ -38,5 +39,6 @@ pub use cluster::{
 pub use codec::{Codec, CodecError};
 pub use delivery::{CrossingError, Delivery};
 pub use pubsub::{PubSub, PubSubMessage};
+pub use reading::{Place, Reading, Sequence};
 pub use registry::{Subscriber, SubscriberId};
 pub use subscription::{Lagged, Subscription};

@@ -14,6 +14,7 @@ use crate::cluster::{
 };
 use crate::codec::{Codec, Codecs};
 use crate::delivery::{CrossingError, Delivery};
+use crate::reading::Place;
 use crate::registry::{Registry, Subscriber, SubscriberId};
 use crate::subscription::Subscription;
 
@@ -187,7 +188,17 @@ impl PubSub {
 
     /// Delivers `message` to this node's subscribers of `topic` alone.
     pub fn local_broadcast<M: PubSubMessage>(&self, topic: impl AsRef<str>, message: M) -> Delivery {
-        self.dispatch_here(topic.as_ref(), None, message, Ok(()))
+        self.dispatch_here(topic.as_ref(), None, message, Ok(()), None)
+    }
+
+    /// The same for one that tells how a state changes, at this place of what is told of it.
+    pub fn local_broadcast_at<M: PubSubMessage>(
+        &self,
+        place: Place,
+        topic: impl AsRef<str>,
+        message: M,
+    ) -> Delivery {
+        self.dispatch_here(topic.as_ref(), None, message, Ok(()), Some(place))
     }
 
     /// Delivers `message` to this node's subscribers of `topic` but `from`.
@@ -197,7 +208,7 @@ impl PubSub {
         topic: impl AsRef<str>,
         message: M,
     ) -> Delivery {
-        self.dispatch_here(topic.as_ref(), Some(from), message, Ok(()))
+        self.dispatch_here(topic.as_ref(), Some(from), message, Ok(()), None)
     }
 
     /// Hands `message` to the other nodes, whose subscribers of `topic` get it; nobody here does. For those who give this node's
@@ -289,7 +300,7 @@ impl PubSub {
             Some(cluster) => cluster.send(cluster.subject(topic), topic, &message),
             None => Ok(()),
         };
-        self.dispatch_here(topic, from, message, crossing)
+        self.dispatch_here(topic, from, message, crossing, None)
     }
 
     fn dispatch_here<M: PubSubMessage>(
@@ -298,9 +309,10 @@ impl PubSub {
         from: Option<SubscriberId>,
         message: M,
         crossing: Result<(), CrossingError>,
+        place: Option<Place>,
     ) -> Delivery {
         let name = self.0.registry.name(topic);
-        let delivery = Delivery::local(name.topic.clone(), message, crossing);
+        let delivery = Delivery::local(name.topic.clone(), message, crossing, place);
         self.0.registry.dispatch(&name, from, &delivery);
         delivery
     }

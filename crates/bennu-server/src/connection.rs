@@ -15,7 +15,7 @@ use bennu_protocol::websocket::close;
 use bennu_protocol::{
     ChannelId, Frame, Incoming, Payload, Ref, ServerSession, SessionError, SessionEvent, Topic,
 };
-use bennu_pubsub::Delivery;
+use bennu_pubsub::{Delivery, Place};
 
 use self::channels::Channels;
 use self::outbox::Outbox;
@@ -390,6 +390,16 @@ impl Connection {
         }
     }
 
+    /// The client has what was broadcast up to this place.
+    fn skip(&mut self, channel: ChannelId, included: Place) {
+        if let Some(joined) = self.joined(channel) {
+            let before = joined.backlog_bytes();
+            joined.skip(included);
+            let skipped = before - joined.backlog_bytes();
+            self.mailbox.released(skipped);
+        }
+    }
+
     /// Sorts what other threads and the own handlers sent; true if there was anything.
     fn drain_mailbox(&mut self) -> bool {
         if !self.mailbox.is_filled() {
@@ -442,8 +452,8 @@ impl Connection {
             // These were counted when they were sent, and stay counted in the outbox.
             Item::Frame(frame) => self.outbox.push(frame),
             Item::Reply { channel, frame } if self.joined(channel).is_some() => self.outbox.push(frame),
-            Item::Fastlane { channel, frame, delivery } if self.joined(channel).is_some() => {
-                return self.sort_broadcast(channel, frame, delivery);
+            Item::Fastlane { channel, frame, place, delivery } if self.joined(channel).is_some() => {
+                return self.sort_broadcast(channel, frame, place, delivery);
             }
             Item::Out { channel, delivery } if self.joined(channel).is_some() => {
                 self.enqueue(channel, Waiting::Input(Input::Out(delivery)));
@@ -451,6 +461,7 @@ impl Connection {
             Item::Info { channel, info } if self.joined(channel).is_some() => {
                 self.enqueue(channel, Waiting::Input(Input::Info(info)));
             }
+            Item::Included { channel, place } => self.skip(channel, place),
             Item::Missed { channel } => return self.miss(channel),
             Item::Drain => self.draining = true,
             Item::Revoked(at) => self.revoked(at),

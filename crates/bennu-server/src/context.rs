@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bennu_protocol::{Broadcast, ChannelId, EncodeError, Encoding, IntoPayload, Payload, Ref, Status, Topic};
-use bennu_pubsub::{PubSub, SubscriberId};
+use bennu_pubsub::{PubSub, Reading, SubscriberId};
 
 use crate::broadcast::BroadcastError;
 use crate::endpoint::Endpoint;
@@ -152,6 +152,9 @@ impl<A: 'static> Context<A> {
         let payload = payload.into_payload()?;
         let frame = client.encoding.encode_push(join_ref.as_ref(), topic, event, &payload)?;
         client.mailbox.send(Item::Frame(frame));
+        for place in Reading::pass_on(event) {
+            client.mailbox.send(Item::Included { channel: self.core.channel, place });
+        }
         Ok(())
     }
 

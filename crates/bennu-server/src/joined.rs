@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bennu_protocol::{Broadcast, ChannelId, EncodeError, Frame, Name, Payload, Ref, ServerSession, Topic};
-use bennu_pubsub::{Delivery, PubSub};
+use bennu_pubsub::{Delivery, Place, PubSub, Reading};
 use futures_util::future::BoxFuture;
 
 use crate::broadcast::settle;
@@ -73,7 +73,11 @@ impl<C: Channel> AnyChannel for C {
 
 async fn run<C: Channel>(channel: &mut C, input: Input, cx: &mut Context<C::Assigns>) -> HandlerResult {
     match input {
-        Input::AfterJoin => channel.after_join(cx).await.map(|()| Handled::NoReply),
+        Input::AfterJoin => {
+            // Of the broadcasts that wait for it, those are no news which are in what the channel reads and pushes.
+            let topic = cx.topic().clone();
+            Reading::of(topic, channel.after_join(cx)).await.map(|()| Handled::NoReply)
+        }
         Input::In { event, payload, reference } => {
             cx.core.reference = reference;
             let Some(event) = event.as_text() else {
@@ -155,7 +159,10 @@ impl Contexts<'_> {
 pub(crate) enum Waiting {
     Input(Input),
     /// A broadcast that something in front of it holds up.
-    Frame(Frame),
+    Frame {
+        frame: Frame,
+        place: Option<Place>,
+    },
     Leave {
         reference: Option<Ref>,
     },
@@ -212,6 +219,14 @@ impl Joined {
         busy.waiting.push_back(waiting);
     }
 
+    /// Drops the broadcasts that wait and tell the client what it has been told up to this place.
+    pub(crate) fn skip(&mut self, included: Place) {
+        let Some(busy) = &mut self.busy else { return };
+        let is_news = |waiting: &Waiting| !waiting.place().is_some_and(|place| included.includes(place));
+        busy.waiting.retain(is_news);
+        busy.backlog_bytes = busy.waiting.iter().map(Waiting::backlog_bytes).sum();
+    }
+
     /// Bytes in its queue that the mailbox's backlog counts.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.busy.as_ref().map_or(0, |busy| busy.backlog_bytes)
@@ -219,7 +234,7 @@ impl Joined {
 
     /// How many broadcasts wait that go to the client as they are.
     pub(crate) fn waiting_broadcasts(&self) -> usize {
-        self.waiting().filter(|waiting| matches!(waiting, Waiting::Frame(_))).count()
+        self.waiting().filter(|waiting| matches!(waiting, Waiting::Frame { .. })).count()
     }
 
     /// Whether a broadcast has to wait.
@@ -241,7 +256,7 @@ impl Joined {
     /// Whether broadcasts that come later have to wait for this.
     fn is_in_order(&self, waiting: &Waiting) -> bool {
         match waiting {
-            Waiting::Frame(_) | Waiting::Input(Input::AfterJoin) => true,
+            Waiting::Frame { .. } | Waiting::Input(Input::AfterJoin) => true,
             Waiting::Input(Input::Out(_)) => self.numbered,
             Waiting::Input(Input::In { .. } | Input::Info(_)) | Waiting::Leave { .. } => false,
         }
@@ -312,7 +327,7 @@ impl Joined {
     ) -> Step {
         match next {
             Waiting::Input(input) => self.start(input, contexts, cx),
-            Waiting::Frame(frame) => Step::Frame(frame),
+            Waiting::Frame { frame, .. } => Step::Frame(frame),
             Waiting::Leave { reference } => Step::Leave { reference },
         }
     }
@@ -508,9 +523,9 @@ impl Waiting {
     /// A broadcast as it waits in a channel's queue.
     pub(crate) fn broadcast(item: Item) -> Option<Self> {
         match item {
-            Item::Fastlane { frame, .. } => Some(Waiting::Frame(frame)),
+            Item::Fastlane { frame, place, .. } => Some(Waiting::Frame { frame, place }),
             Item::Out { delivery, .. } => Some(Waiting::Input(Input::Out(delivery))),
-            Item::Frame(_) | Item::Reply { .. } | Item::Info { .. } => None,
+            Item::Frame(_) | Item::Included { .. } | Item::Reply { .. } | Item::Info { .. } => None,
             Item::Missed { .. } | Item::Close(_) | Item::Revoked(_) | Item::Drain => None,
         }
     }
@@ -521,7 +536,7 @@ impl Waiting {
                 size_of::<Waiting>() + event.len() + payload.len() + heap_size(reference)
             }
             Waiting::Leave { reference } => size_of::<Waiting>() + heap_size(reference),
-            Waiting::Input(Input::AfterJoin | Input::Out(_) | Input::Info(_)) | Waiting::Frame(_) => 0,
+            Waiting::Input(Input::AfterJoin | Input::Out(_) | Input::Info(_)) | Waiting::Frame { .. } => 0,
         }
     }
 
@@ -530,7 +545,16 @@ impl Waiting {
             Waiting::Input(Input::Out(delivery)) => delivery.size(),
             Waiting::Input(Input::Info(info)) => info.size(),
             Waiting::Input(Input::AfterJoin | Input::In { .. }) | Waiting::Leave { .. } => 0,
-            Waiting::Frame(frame) => frame.len(),
+            Waiting::Frame { frame, .. } => frame.len(),
+        }
+    }
+
+    /// Where a broadcast stands among those that tell how a state changes.
+    fn place(&self) -> Option<Place> {
+        match self {
+            Waiting::Frame { place, .. } => *place,
+            Waiting::Input(Input::Out(delivery)) => delivery.place(),
+            Waiting::Input(_) | Waiting::Leave { .. } => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 use std::time::SystemTime;
 
 use bennu_protocol::{Broadcast, ChannelId, Encoding, Frame, Topic};
-use bennu_pubsub::{Delivery, PubSub, Subscriber, SubscriberId};
+use bennu_pubsub::{Delivery, Place, PubSub, Subscriber, SubscriberId};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::info::Info;
@@ -77,9 +77,11 @@ enum State {
 pub(crate) enum Item {
     /// A broadcast, encoded, for a channel that does not intercept it; in full as well if the channel's
     /// policy for slow readers may have to look at it.
-    Fastlane { channel: ChannelId, frame: Frame, delivery: Option<Delivery> },
+    Fastlane { channel: ChannelId, frame: Frame, place: Option<Place>, delivery: Option<Delivery> },
     /// A frame of a channel or about one; sent whatever became of the channel.
     Frame(Frame),
+    /// What was pushed to a channel's client last includes all broadcasts up to this place.
+    Included { channel: ChannelId, place: Place },
     /// An answer of a channel; dropped if the channel has ended.
     Reply { channel: ChannelId, frame: Frame },
     /// An intercepted broadcast.
@@ -102,7 +104,8 @@ impl Item {
             Item::Fastlane { frame, .. } | Item::Frame(frame) | Item::Reply { frame, .. } => frame.len(),
             Item::Out { delivery, .. } => delivery.size(),
             Item::Info { info, .. } => info.size(),
-            Item::Missed { .. } | Item::Drain | Item::Revoked(_) | Item::Close(_) => 0,
+            Item::Missed { .. } | Item::Included { .. } => 0,
+            Item::Drain | Item::Revoked(_) | Item::Close(_) => 0,
         }
     }
 }
@@ -416,8 +419,8 @@ impl Mailbox {
         // An error stays in the broadcast, where the broadcaster looks for it.
         let frame = broadcast.frame(self.encoding).ok()?;
         let has_policy = route.is_some_and(|route| route.slow_reader.is_some());
-        let delivery = has_policy.then(|| delivery.clone());
-        Some(Item::Fastlane { channel, frame: frame.clone(), delivery })
+        let (place, delivery) = (delivery.place(), has_policy.then(|| delivery.clone()));
+        Some(Item::Fastlane { channel, frame: frame.clone(), place, delivery })
     }
 
     /// On a socket's id only `disconnect` has a meaning, and what this node heard late of a revocation.

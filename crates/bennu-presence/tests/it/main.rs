@@ -7,5 +7,6 @@ mod cluster;
 mod crowds;
 mod diffs;
 mod hooks;
+mod joining;
 mod limits;
 mod replica;

@@ -364,7 +364,11 @@ impl Cluster {
         for topic in self.registry.topics(|topic| gaps.contains_key(&self.interest.subject(topic))) {
             let name = self.registry.name(&topic);
             for gap in gaps.get(&self.interest.subject(&topic)).into_iter().flatten() {
-                self.registry.dispatch(&name, None, &Delivery::local(topic.clone(), gap.clone(), Ok(())));
+                self.registry.dispatch(
+                    &name,
+                    None,
+                    &Delivery::local(topic.clone(), gap.clone(), Ok(()), None),
+                );
             }
         }
     }

@@ -4,7 +4,7 @@ use std::task::Context;
 
 use bennu_protocol::websocket::close;
 use bennu_protocol::{Broadcast, ChannelId, Frame};
-use bennu_pubsub::Delivery;
+use bennu_pubsub::{Delivery, Place};
 
 use super::Connection;
 use super::lane::Dropped;
@@ -45,6 +45,7 @@ impl Connection {
         &mut self,
         channel: ChannelId,
         frame: Frame,
+        place: Option<Place>,
         delivery: Option<Delivery>,
     ) -> bool {
         let Some(joined) = self.joined(channel) else { return true };
@@ -53,14 +54,14 @@ impl Connection {
         let route = &mount.routes[usize::from(route_index)];
         let (Some(policy), Some(delivery)) = (&route.slow_reader, delivery) else {
             match holds {
-                true => self.enqueue(channel, Waiting::Frame(frame)),
+                true => self.enqueue(channel, Waiting::Frame { frame, place }),
                 false => self.outbox.push(frame),
             }
             return true;
         };
         if holds && !self.outbox.is_lost(channel) {
             if !policy.is_exceeded(held, 0) {
-                self.enqueue(channel, Waiting::Frame(frame));
+                self.enqueue(channel, Waiting::Frame { frame, place });
                 return true;
             }
             if policy.disconnects() {
