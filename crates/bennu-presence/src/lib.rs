@@ -45,6 +45,7 @@ mod limits;
 mod meta;
 mod owner;
 mod pace;
+mod parts;
 mod reference;
 pub mod replica;
 mod replication;

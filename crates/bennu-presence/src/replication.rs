@@ -132,7 +132,7 @@ impl Replication {
 
     fn receive(&self, shard: &Arc<Shard>, delivery: &Delivery) {
         if let Some(ShardMessage(message)) = delivery.get() {
-            self.change(shard, |machine, now| machine.receive(message.clone(), now));
+            shard.receive(message.clone(), self.started.elapsed());
         } else if let Some(gap) = delivery.get::<Gap>() {
             let node = gap.node.as_ref().map(NodeName::as_str);
             self.change(shard, |machine, now| machine.handle_gap(node, now));

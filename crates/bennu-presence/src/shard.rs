@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::crowd::{Crowd, CrowdOf};
+use crate::parts::Parts;
 use crate::replica::{EncodedMeta, Machine, Message, Target, Topic};
 use crate::replication::{Replica, Replicating};
 use crate::telling::{News, Telling};
@@ -54,6 +55,7 @@ struct State {
     machine: Machine,
     tellings: HashMap<Arc<str>, Telling>,
     said: Said,
+    parts: Parts,
     /// How many tellings there may be until the idle ones are looked for at once.
     sweep_at: usize,
     /// Looks for idle tellings although nothing changes any more.
@@ -79,6 +81,7 @@ impl Shard {
                 machine,
                 tellings: HashMap::new(),
                 said: Said::default(),
+                parts: Parts::Whole,
                 sweep_at: SPARE,
                 sweeper: None,
             }),
@@ -108,6 +111,39 @@ impl Shard {
     pub(crate) fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut Machine) -> R) -> R {
         let mut state = self.state.lock();
         let result = change(&mut state.machine);
+        for topic in self.note(&mut state) {
+            self.tell(&mut state, &topic);
+        }
+        self.tidy(&mut state);
+        result
+    }
+
+    /// Takes in what another node says. Clients are told of what comes in parts when it is whole, or has taken too long.
+    pub(crate) fn receive(self: &Arc<Self>, message: Message, now: Duration) {
+        let mut state = self.state.lock();
+        state.machine.receive(message, now);
+        let touched = self.note(&mut state);
+        let follow = state.machine.awaits_parts();
+        let (told, until) = state.parts.touch(touched, follow, Instant::now());
+        for topic in told {
+            self.tell(&mut state, &topic);
+        }
+        if let (Some(until), Some(runtime)) = (until, self.runtime()) {
+            runtime.spawn(self.clone().stop_waiting_at(until));
+        }
+        self.tidy(&mut state);
+    }
+
+    async fn stop_waiting_at(self: Arc<Self>, at: Instant) {
+        tokio::time::sleep_until(at).await;
+        let mut state = self.state.lock();
+        for topic in state.parts.expire(at) {
+            self.tell(&mut state, &topic);
+        }
+    }
+
+    /// Notes what changed, and gives the topics on which something did.
+    fn note(&self, state: &mut State) -> Vec<Arc<str>> {
         let mut touched: Vec<Arc<str>> = Vec::new();
         while let Some(diff) = state.machine.poll_change() {
             let Some(telling) = self.telling(&mut state.tellings, &diff.topic) else { continue };
@@ -116,14 +152,7 @@ impl Shard {
                 touched.push(diff.topic);
             }
         }
-        for topic in touched {
-            self.tell(&mut state, &topic);
-        }
-        if state.tellings.len() > state.sweep_at {
-            state.sweep();
-        }
-        self.sweep_later(&mut state);
-        result
+        touched
     }
 
     /// What the clients of a topic are being told; nothing, if there are none who could miss a part of it.
@@ -141,6 +170,14 @@ impl Shard {
                 is_told.then(|| vacant.insert(Telling::new(crowd)))
             }
         }
+    }
+
+    /// Looks for idle tellings if there are many, and else later.
+    fn tidy(self: &Arc<Self>, state: &mut State) {
+        if state.tellings.len() > state.sweep_at {
+            state.sweep();
+        }
+        self.sweep_later(state);
     }
 
     /// Has a task look for idle tellings as long as there are any. Without a runtime they are looked for when there are many.
@@ -203,9 +240,9 @@ impl Shard {
         let Some(telling) = tellings.get_mut(topic) else { return (Vec::new(), count) };
         telling.begin_reading();
         telling.begin_counting(count);
+        let there = |key: &str| if telling.shows(key) { metas(there.as_ref(), key) } else { Vec::new() };
         let keys = telling.shown_keys().into_iter();
-        let keys =
-            keys.map(|key| (telling.read_key(Reading::Joining, &key, metas(there.as_ref(), &key)), key));
+        let keys = keys.map(|key| (telling.read_key(Reading::Joining, &key, there(&key)), key));
         (keys.filter(|(metas, _)| !metas.is_empty()).map(|(metas, key)| (key, metas)).collect(), count)
     }
 
@@ -253,9 +290,9 @@ impl Shard {
 
     /// Tells what there is to tell of a topic, now or when it may be told.
     fn tell(self: &Arc<Self>, state: &mut State, topic: &Arc<str>) {
-        let State { machine, tellings, said, .. } = state;
+        let State { machine, tellings, said, parts, .. } = state;
         let Some(telling) = tellings.get_mut(topic) else { return };
-        if telling.is_timed || !telling.is_due() {
+        if parts.hold(topic) || telling.is_timed || !telling.is_due() {
             return;
         }
         let now = Instant::now();

@@ -147,6 +147,11 @@ impl Telling {
         self.window.differing(reading)
     }
 
+    /// Whether clients are shown a key. One of which the leave is on its way is not, whoever comes under it from now on.
+    pub(crate) fn shows(&self, key: &str) -> bool {
+        self.shown.contains(key)
+    }
+
     /// The keys that a client which joins is shown, when it is not shown all.
     pub(crate) fn shown_keys(&self) -> Vec<Arc<str>> {
         let Shown::Some { keys, .. } = &self.shown else { return Vec::new() };

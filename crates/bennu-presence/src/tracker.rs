@@ -98,7 +98,8 @@ impl Presence {
         !key.is_empty() && key.len() <= MAX_KEY && !HOSTILE_KEYS.contains(&key)
     }
 
-    /// What a client that joins `topic` is to be told, ready to be pushed, after `fetch`.
+    /// What a client that joins `topic` is to be told, ready to be pushed, after `fetch`. Pushed by the channel's `after_join`, it is followed by
+    /// what it does not include, and nothing else.
     ///
     /// In a topic whose [mode](PresenceBuilder::crowd) is [`Crowd::Full`] it is the same as `presence_state` with [`list`](Self::list), and costs less, since
     /// without `fetch` it is written from stored text. In topics of other modes it is how a client learns where the counting begins.

@@ -150,6 +150,12 @@ impl Machine {
         self.network.as_ref().filter(|network| !network.has_left).map(Network::timeout)
     }
 
+    /// Whether another node is amid telling something that does not fit into one message. What has come of it is in here.
+    #[must_use]
+    pub fn awaits_parts(&self) -> bool {
+        self.network.as_ref().is_some_and(Network::awaits_parts)
+    }
+
     /// The other nodes that are known, and whether they are up.
     pub fn replicas(&self) -> impl Iterator<Item = (&ReplicaRef, Status)> {
         self.network.iter().flat_map(Network::replicas)

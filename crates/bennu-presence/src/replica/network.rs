@@ -45,6 +45,8 @@ pub(super) struct Replica {
     pub(super) reference: ReplicaRef,
     pub(super) status: Status,
     pub(super) last_heard: Duration,
+    /// Up to where the parts lead of which it sent the last one.
+    pub(super) parts_upto: u64,
     pub(super) origin: Origin,
 }
 
@@ -55,6 +57,8 @@ pub(super) struct Transfer {
     pub(super) clock: Clock,
     /// When.
     pub(super) asked: Duration,
+    /// Whether parts of the answer have come.
+    pub(super) is_begun: bool,
 }
 
 impl Network {
@@ -106,6 +110,13 @@ impl Network {
     pub(super) fn is_up(&self, reference: &ReplicaRef) -> bool {
         let replica = self.replicas.get(&reference.name);
         replica.is_some_and(|replica| replica.reference == *reference && replica.status == Status::Up)
+    }
+
+    /// Whether parts of what a node tells have come, and others have not.
+    pub(super) fn awaits_parts(&self) -> bool {
+        let is_behind =
+            |replica: &Replica| replica.status == Status::Up && replica.origin.clock < replica.parts_upto;
+        self.replicas.values().any(is_behind) || self.transfers.values().any(|transfer| transfer.is_begun)
     }
 
     /// How far the own and all that are up are known.

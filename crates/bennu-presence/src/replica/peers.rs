@@ -238,11 +238,13 @@ impl Machine {
             reference: from.clone(),
             status: Status::Down,
             last_heard: now,
+            parts_upto: 0,
             origin: Origin::default(),
         });
         let comes_up = replica.status == Status::Down;
         // Whatever is new becomes visible together with what is known.
         if let Some(section) = section.filter(|section| section.replica == from) {
+            replica.parts_upto = clock.get(&from).filter(|upto| section.upto < *upto).unwrap_or(0);
             self.merge(section, changes);
         }
         if comes_up {
@@ -396,7 +398,8 @@ impl Network {
     fn request(&mut self, replica: &ReplicaRef, why: Clock, resume: Option<Resume>, own: u64, now: Duration) {
         self.next_transfer = self.next_transfer.wrapping_add(1);
         let (from, id, clock) = (self.me.clone(), self.next_transfer, self.clock(own));
-        self.transfers.insert(replica.name.clone(), Transfer { id, clock: why, asked: now });
+        let is_begun = resume.is_some();
+        self.transfers.insert(replica.name.clone(), Transfer { id, clock: why, asked: now, is_begun });
         let request = TransferRequest { from, id, clock, resume };
         self.outgoing.push_back((Target::Node(replica.name.clone()), Message::TransferRequest(request)));
     }

@@ -331,3 +331,44 @@ async fn leaves_that_do_not_fit_into_one_packet_are_told() {
     sleep(HEARTBEAT * 2).await;
     assert_eq!(b.presence.count(TOPIC), 10_000);
 }
+
+/// Updates all of so many keys at once, and gives the keys that clients of another node saw leave for a while.
+async fn away_while_updated(keys: usize, hub: &Hub) -> Vec<String> {
+    let [a, b] = ["a", "b"].map(|name| Node::start(hub, name));
+    let mut owners: Vec<Owner> = (0..keys).map(|key| a.track(&format!("user:{key}"))).collect();
+    sleep(HEARTBEAT).await;
+    assert_eq!(b.presence.count(TOPIC), keys);
+    let mut client = b.pubsub.subscribe(TOPIC);
+    let text = "x".repeat(4_096);
+    for (key, owner) in owners.iter_mut().enumerate() {
+        owner.update(TOPIC, &format!("user:{key}"), json!({ "text": text })).unwrap();
+    }
+    sleep(HEARTBEAT).await;
+    assert!(b.listed().await.iter().all(|(_, entry)| entry.metas[0]["text"] == text));
+    let mut away = Vec::new();
+    while let Some(Ok(delivery)) = client.try_recv() {
+        let diff: Diff = delivery.get::<Broadcast>().unwrap().payload().parse().unwrap();
+        away.extend(
+            diff.leaves.iter().filter(|(key, _)| diff.joins.get(key).is_none()).map(|(key, _)| key.clone()),
+        );
+    }
+    away
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_away_while_an_update_comes_in_parts() {
+    // The parts of 200 are sent one after the other, those of 600 are asked for one by one.
+    for (keys, delay) in [(200, 0), (200, 100), (600, 0), (600, 10)] {
+        let hub = Hub::new();
+        hub.delay(Duration::from_millis(delay));
+        assert_eq!(away_while_updated(keys, &hub).await, Vec::<String>::new(), "{keys} keys, {delay} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_come_too_slowly_are_not_waited_for() {
+    let hub = Hub::new();
+    // Each part is asked for after the one before it.
+    hub.delay(Duration::from_millis(300));
+    assert_ne!(away_while_updated(600, &hub).await, Vec::<String>::new());
+}

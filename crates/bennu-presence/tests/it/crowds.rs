@@ -79,6 +79,26 @@ async fn the_first_are_shown_until_they_leave_and_then_the_next_takes_the_place(
     assert_eq!(presence.list(TOPIC).await.len(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_comes_again_under_a_key_whose_leave_is_on_its_way_is_not_shown() {
+    let pubsub = PubSub::local();
+    let fetch = |_, presences| async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        presences
+    };
+    let presence = Presence::builder(pubsub.clone()).crowd(|_| Crowd::First(1)).fetch(fetch).build();
+    let [mut ada, mut bob, mut again] = [presence.owner(), presence.owner(), presence.owner()];
+    ada.track(TOPIC, "ada", json!({})).unwrap();
+    bob.track(TOPIC, "bob", json!({})).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    ada.untrack(TOPIC, "ada");
+    again.track(TOPIC, "ada", json!({})).unwrap();
+    let mut client = Client::join(&pubsub, &presence, TOPIC).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.catch_up();
+    assert_eq!(refs(client.list.presences()).into_keys().collect::<Vec<_>>(), ["bob"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 

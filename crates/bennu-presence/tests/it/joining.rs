@@ -78,18 +78,18 @@ impl<const INTERCEPTS: bool> Channel for Room<INTERCEPTS> {
     }
 
     async fn after_join(&mut self, cx: &mut Context<Building>) -> Result<(), ChannelError> {
-        self.opens(Gate::Reads).await;
+        self.opens(Gate::Reads).await?;
         if self.join.tracks {
             self.me.track(cx.topic(), format!("client:{}", self.join.client), json!({}))?;
         }
         if self.join.lists {
             let list = self.me.list(cx.topic()).await;
-            self.opens(Gate::Pushes).await;
+            self.opens(Gate::Pushes).await?;
             cx.push(STATE, list)?;
             return Ok(());
         }
         let state = self.me.state(cx.topic()).await;
-        self.opens(Gate::Pushes).await;
+        self.opens(Gate::Pushes).await?;
         for (event, payload) in state {
             cx.push(event, payload)?;
         }
@@ -98,8 +98,9 @@ impl<const INTERCEPTS: bool> Channel for Room<INTERCEPTS> {
 }
 
 impl<const INTERCEPTS: bool> Room<INTERCEPTS> {
-    async fn opens(&mut self, gate: Gate) {
-        self.gate.wait_for(|open| *open >= gate).await.expect("the test goes on");
+    async fn opens(&mut self, gate: Gate) -> Result<(), ChannelError> {
+        let open = self.gate.wait_for(|open| *open >= gate).await;
+        open.map(|_| ()).map_err(|_| ChannelError::msg("the client is gone"))
     }
 }
 

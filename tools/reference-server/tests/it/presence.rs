@@ -1,5 +1,7 @@
 //! Checks 132 to 136: presence on one node.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::client::{Client, V2, broadcast, closed, ok};
@@ -128,10 +130,56 @@ fn a_joining_client_gets_the_state_before_any_diff() {
         let state = client.receive();
         assert_eq!((&state[3], &state[0]), (&json!("presence_state"), &json!("1")));
         assert!(state[4][user]["metas"][0]["online_at"].is_u64(), "{state}");
-        let diff = client.receive();
-        assert_eq!((&diff[3], diff[4]["joins"].get(user).is_some()), (&json!("presence_diff"), true));
+        client.expect_alive();
+        for earlier in &mut clients {
+            let diff = earlier.receive();
+            assert_eq!((&diff[3], diff[4]["joins"].get(user).is_some()), (&json!("presence_diff"), true));
+        }
         clients.push(client);
     }
+}
+
+/// The refs of a state, or of one side of a diff.
+fn refs(presences: &Value) -> impl Iterator<Item = String> {
+    let entries = presences.as_object().into_iter().flat_map(|keys| keys.values());
+    let metas = entries.flat_map(|entry| entry["metas"].as_array().expect("metas are a list"));
+    metas.map(|meta| meta["phx_ref"].as_str().expect("a ref is text").to_owned())
+}
+
+/// Joins, and takes in what is told until the server has answered a last question.
+fn visit(topic: &str, user: &str) {
+    let mut client = Client::connect_to(clients_application(), V2);
+    client.send(json!(["1", "1", topic, "phx_join", {"user": user}]));
+    client.expect(ok("1", "1", topic, json!({"joined": topic})));
+    let state = client.receive();
+    assert_eq!((&state[3], &state[0]), (&json!("presence_state"), &json!("1")));
+    let mut seen: HashSet<String> = refs(&state[4]).collect();
+    client.send(json!([null, "2", "phoenix", "heartbeat", {}]));
+    loop {
+        let message = client.receive();
+        if message[3] == "phx_reply" {
+            return;
+        }
+        assert_eq!(message[3], "presence_diff", "{message}");
+        seen.extend(refs(&message[4]["joins"]));
+        for left in refs(&message[4]["leaves"]) {
+            assert!(seen.remove(&left), "{left} leaves unseen: {message}");
+        }
+    }
+}
+
+#[test]
+fn no_client_that_joins_amid_others_is_told_of_the_leave_of_somebody_it_never_saw() {
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            // A topic is told at once until it is busy, so there are several.
+            scope.spawn(move || {
+                (0..40).for_each(|round| {
+                    visit(&format!("room:amid{}", round / 4), &format!("{thread}-{round}"))
+                });
+            });
+        }
+    });
 }
 
 #[test]
