@@ -47,19 +47,13 @@ engines() {
     BENNU_TEST_CLUSTERS=1 cargo test --locked -p bennu-pubsub-nats -p bennu-pubsub-redis --test it suite::
 }
 
-# Nodes over zenoh, which have no engine between them.
-zenoh() {
-    cargo test --locked -p bennu-pubsub-zenoh
-    BENNU_TEST_ZENOH=1 cargo test --locked -p reference-server --test it cluster::
-}
-
 # The client in a page of a browser; needs rustup, for the target wasm32-unknown-unknown, and Chromium.
 web() {
     ./web/run.sh
 }
 
 if [ $# = 0 ]; then
-    set -- drain fuzz codec soak presence herd engines zenoh web
+    set -- drain fuzz codec soak presence herd engines web
 fi
 for check in "$@"; do
     echo "long-checks.sh: $check"

@@ -85,5 +85,4 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 cargo deny --locked check licenses bans sources
 ./fuzz/run.sh 10
-# The adapter of zenoh has its tests in ./long-checks.sh: its nodes do not always find each other in time.
-cargo test --workspace --exclude bennu-pubsub-zenoh --locked
+cargo test --workspace --locked

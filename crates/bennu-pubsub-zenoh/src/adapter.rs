@@ -12,7 +12,7 @@ use crate::url::{self, UrlError};
 
 /// Zenoh as the engine of a [`PubSub`](bennu_pubsub::PubSub): how nodes find each other.
 ///
-/// A session has threads of its own: eight, and two that call it. Nothing of it runs on the application's runtime.
+/// A session has threads of its own: eight, and three that call it. Nothing of it runs on the application's runtime.
 #[derive(Debug, Clone)]
 pub struct Zenoh {
     pub(crate) addresses: Vec<String>,

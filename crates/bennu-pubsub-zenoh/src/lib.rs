@@ -19,11 +19,13 @@
 //! missed while it was out of reach is counted and told as a [`Gap`](bennu_pubsub::Gap), as with every engine.
 
 mod adapter;
+mod echo;
 mod listen;
 mod peer;
 mod session;
 mod settings;
 mod url;
+mod watch;
 mod worker;
 
 pub use adapter::Zenoh;

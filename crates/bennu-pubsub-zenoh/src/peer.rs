@@ -1,52 +1,56 @@
 //! This node among the others.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bennu_pubsub::{Change, Link, Packet, Subject};
 use bytes::Bytes;
 use zenoh::pubsub::Subscriber;
 use zenoh::qos::CongestionControl;
-use zenoh::query::{ConsolidationMode, QueryTarget, Queryable};
 use zenoh::sample::{Locality, Sample};
-use zenoh::{Config, Session, Wait};
+use zenoh::{Session, Wait};
 
+use crate::adapter::Zenoh;
+use crate::echo::{self, Echo};
+use crate::listen::Places;
 use crate::session::Failure;
+use crate::settings;
+use crate::watch::{Missing, Watch};
 use crate::worker::Worker;
 
 /// Subjects are key expressions, whose parts Zenoh separates so.
 const SEPARATOR: char = '/';
 
-/// A session and its threads. One publishes, and waits while another node does not keep up; the other does the rest.
+/// A session and its threads. One publishes, and waits while another node does not keep up; one subscribes; and one looks
+/// after the connections, and waits for nodes that do not answer.
 pub(crate) struct Peer {
     publisher: Worker<Session>,
     subscriber: Worker<Subscriptions>,
+    watch: Worker<Watch>,
 }
 
 /// What the session has declared to the other nodes.
 struct Subscriptions {
+    zenoh: Zenoh,
+    places: Places,
     session: Session,
     subscribers: HashMap<Subject, Subscriber<()>>,
-    /// What answers other nodes' barriers.
-    _echo: Queryable<()>,
-    /// The key of all nodes' echoes.
-    echoes: String,
-    /// How long a barrier waits.
-    patience: Duration,
+    echo: Arc<Echo>,
+    /// The key of everyone.
+    everyone: String,
 }
 
 impl Peer {
-    pub(crate) async fn open(
-        settings: impl FnOnce() -> Result<Config, Failure> + Send + 'static,
-        link: &Link,
-        patience: Duration,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn open(zenoh: &Zenoh, link: &Link) -> Result<Self, Failure> {
         let everyone = link.subject_name(&Subject::Everyone, SEPARATOR);
-        let open = move || Subscriptions::open(settings()?, &everyone, patience);
+        let zenoh = zenoh.clone();
+        let open = move || Subscriptions::open(zenoh, everyone);
         let subscriber = Worker::start("bennu-zenoh", open).await?;
+        let watch = subscriber.run(|subscriptions| subscriptions.watch()).await?;
         let session = subscriber.run(|subscriptions| subscriptions.session.clone()).await?;
         let publisher = Worker::start("bennu-zenoh-publish", || Ok(session)).await?;
-        Ok(Self { publisher, subscriber })
+        let watch = Worker::start("bennu-zenoh-watch", || Ok(watch)).await?;
+        Ok(Self { publisher, subscriber, watch })
     }
 
     /// Publishes packets in order, and returns when the last is on its way to all nodes. What could not be published goes back.
@@ -61,13 +65,24 @@ impl Peer {
         self.subscriber.run(move |subscriptions| subscriptions.change(&link, changes)).await?
     }
 
-    /// Waits until the other nodes have what was published, and leaves them.
+    /// Looks after the connections to other nodes.
+    pub(crate) async fn look(&self) -> Result<(), Failure> {
+        self.watch.run(Watch::look).await?
+    }
+
+    /// Waits until the other nodes have what was published. Until then it may be in a queue of Zenoh's, which the end of the
+    /// process or of the session drops.
+    pub(crate) async fn flush(&self) -> Result<(), Failure> {
+        // Who waited for the last to be published may have stopped waiting.
+        self.publisher.run(|_| ()).await?;
+        self.subscriber.run(|subscriptions| subscriptions.barrier()).await?
+    }
+
+    /// Leaves the other nodes, when they have what was published.
     pub(crate) async fn close(self) {
-        let close = |subscriptions: &mut Subscriptions| {
-            // Both fail when the session is closed, which is what is wanted. Closing drops what is still on its way.
-            subscriptions.barrier().is_ok() && subscriptions.session.close().wait().is_ok()
-        };
-        let _ = self.subscriber.run(close).await;
+        // Both fail when the session is closed, which is what is wanted.
+        let _ = self.flush().await;
+        let _ = self.subscriber.run(|subscriptions| subscriptions.session.close().wait()).await;
     }
 }
 
@@ -89,13 +104,25 @@ fn publish(session: &Session, link: &Link, packets: Vec<Packet>) -> Result<(), F
 }
 
 impl Subscriptions {
-    fn open(config: Config, everyone: &str, patience: Duration) -> Result<Self, Failure> {
+    fn open(zenoh: Zenoh, everyone: String) -> Result<Self, Failure> {
+        let listen = zenoh.listen.as_deref();
+        let places = Places::choose(&zenoh.addresses, listen).map_err(Failure::Listen)?;
+        let config = settings::config(&zenoh, &places)?;
         let session = zenoh::open(config).wait().map_err(Failure::Open)?;
-        let key = format!("{everyone}/echo/{}", session.zid());
-        // A query that is let go of is answered: it ends, with nothing in it.
-        let echo = session.declare_queryable(key).callback(drop).wait().map_err(Failure::Refused)?;
-        let echoes = format!("{everyone}/echo/*");
-        Ok(Self { session, subscribers: HashMap::new(), _echo: echo, echoes, patience })
+        let echo = Arc::new(Echo::declare(&session, &everyone)?);
+        Ok(Self { zenoh, places, session, subscribers: HashMap::new(), echo, everyone })
+    }
+
+    fn watch(&self) -> Watch {
+        Watch {
+            zenoh: self.zenoh.clone(),
+            places: self.places.clone(),
+            session: self.session.clone(),
+            echo: self.echo.clone(),
+            everyone: self.everyone.clone(),
+            host: None,
+            missing: Missing::default(),
+        }
     }
 
     fn change(&mut self, link: &Link, changes: Vec<Change>) -> Result<Vec<Subject>, Failure> {
@@ -128,18 +155,7 @@ impl Subscriptions {
         subscriber.callback(receive).wait().map_err(Failure::Refused)
     }
 
-    /// Returns when all nodes know what was declared before. Nobody acknowledges a declaration, but a query goes the same way
-    /// behind it, and ends when all nodes have let it go, or one has been silent for too long.
     fn barrier(&self) -> Result<(), Failure> {
-        let query = self
-            .session
-            .get(&self.echoes)
-            .target(QueryTarget::All)
-            .consolidation(ConsolidationMode::None)
-            .allowed_destination(Locality::Remote)
-            .timeout(self.patience);
-        let answers = query.wait().map_err(Failure::Refused)?;
-        answers.into_iter().for_each(drop);
-        Ok(())
+        echo::barrier(&self.session, &self.everyone, self.zenoh.timeout)
     }
 }

@@ -9,12 +9,13 @@ use tokio::select;
 use tokio::time::sleep;
 
 use crate::adapter::Zenoh;
-use crate::listen::Places;
 use crate::peer::Peer;
-use crate::settings;
 
 /// How long to wait before a session is opened again. What prevents it is on this machine, so nobody is flooded.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at the connections to other nodes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The most packets in one call: so many can be lost on the way into a session that is cut.
 const BATCH: usize = 64;
@@ -59,6 +60,8 @@ async fn session(zenoh: &Zenoh, link: &Link) -> Result<(), Failure> {
     let ended = select! {
         failure = publish(&peer, link) => Err(failure),
         failure = follow(&peer, link) => Err(failure),
+        failure = confirm(&peer, link) => Err(failure),
+        failure = watch(&peer) => Err(failure),
         () = link.closed() => flush(&peer, link).await,
     };
     peer.close().await;
@@ -67,13 +70,7 @@ async fn session(zenoh: &Zenoh, link: &Link) -> Result<(), Failure> {
 
 /// Opens a session, and subscribes to all that is wanted.
 async fn open(zenoh: &Zenoh, link: &Link) -> Result<Peer, Failure> {
-    let settings = zenoh.clone();
-    let open = move || {
-        let places =
-            Places::choose(&settings.addresses, settings.listen.as_deref()).map_err(Failure::Listen)?;
-        settings::config(&settings, &places)
-    };
-    let peer = Peer::open(open, link, zenoh.timeout).await?;
+    let peer = Peer::open(zenoh, link).await?;
     subscribe(&peer, link, link.wanted().into_iter().map(Change::Subscribe).collect()).await?;
     Ok(peer)
 }
@@ -102,6 +99,27 @@ async fn follow(peer: &Peer, link: &Link) -> Failure {
     loop {
         let changes = link.changed().await;
         if let Err(failure) = subscribe(peer, link, changes).await {
+            return failure;
+        }
+    }
+}
+
+/// Answers for what was published, when somebody asks.
+async fn confirm(peer: &Peer, link: &Link) -> Failure {
+    loop {
+        let asked = link.flushing().await;
+        if let Err(failure) = peer.flush().await {
+            return failure;
+        }
+        link.confirm(asked);
+    }
+}
+
+/// Looks after the connections to other nodes.
+async fn watch(peer: &Peer) -> Failure {
+    loop {
+        sleep(LOOK).await;
+        if let Err(failure) = peer.look().await {
             return failure;
         }
     }

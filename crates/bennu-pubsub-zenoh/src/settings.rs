@@ -9,8 +9,21 @@ use crate::adapter::{Tls, Zenoh};
 use crate::listen::Places;
 use crate::session::Failure;
 
-/// All settings that differ from Zenoh's own.
+/// The settings of a node's session.
 pub(crate) fn config(zenoh: &Zenoh, places: &Places) -> Result<Config, Failure> {
+    settings(zenoh, std::slice::from_ref(&places.listen), &places.connect)
+}
+
+/// The settings of a session that makes others known to each other: of all that it is connected to, it tells all.
+pub(crate) fn introduction(zenoh: &Zenoh, places: &Places, listen: &[String]) -> Result<Config, Failure> {
+    let zenoh = Zenoh { discovery: None, ..zenoh.clone() };
+    let others = places.connect.iter().filter(|address| !listen.contains(address));
+    let connect: Vec<String> = [&places.listen].into_iter().chain(others).cloned().collect();
+    settings(&zenoh, listen, &connect)
+}
+
+/// All settings that differ from Zenoh's own.
+fn settings(zenoh: &Zenoh, listen: &[String], connect: &[String]) -> Result<Config, Failure> {
     let protocol = if zenoh.tls.is_some() { "tls" } else { "tcp" };
     let endpoints = |addresses: &[String]| {
         let endpoints: Vec<String> =
@@ -20,8 +33,8 @@ pub(crate) fn config(zenoh: &Zenoh, places: &Places) -> Result<Config, Failure> 
     let timeout = zenoh.timeout.as_millis();
     let mut settings = vec![
         ("mode", text("peer")),
-        ("listen/endpoints", endpoints(std::slice::from_ref(&places.listen))),
-        ("connect/endpoints", endpoints(&places.connect)),
+        ("listen/endpoints", endpoints(listen)),
+        ("connect/endpoints", endpoints(connect)),
         // A node that is away is looked for in the background, for as long as it takes.
         ("connect/timeout_ms", "-1".to_owned()),
         ("connect/exit_on_failure", "false".to_owned()),

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod meeting;
+mod reunion;
 mod suite;
 mod tls;

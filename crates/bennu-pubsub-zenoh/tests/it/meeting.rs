@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bennu_engines::{Port, Proxy};
@@ -10,7 +11,7 @@ use bennu_pubsub_zenoh::Zenoh;
 use tokio::time::timeout;
 
 /// Longer than anything takes on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Nobody listens there but who is told to, also when that node is gone, as long as the tests run: no connection of another test gets its port.
 pub(crate) fn free_address() -> SocketAddr {
@@ -27,13 +28,19 @@ pub(crate) fn node(name: &str, zenoh: Zenoh) -> PubSub {
 
 /// Waits until each has heard of all others.
 pub(crate) async fn meet(nodes: &[&PubSub]) {
+    let names: Vec<_> = nodes.iter().map(|node| node.node().to_string()).collect();
+    let unheard = |node: &&PubSub| {
+        let heard: Vec<_> = node.nodes().iter().map(|other| other.name.to_string()).collect();
+        let others = names.iter().filter(|name| **name != node.node().to_string());
+        others.filter(|name| !heard.contains(name)).cloned().collect::<Vec<_>>()
+    };
     let met = async {
-        while nodes.iter().any(|node| node.nodes().len() + 1 < nodes.len()) {
+        while nodes.iter().any(|node| !unheard(node).is_empty()) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     if timeout(PATIENCE, met).await.is_err() {
-        panic!("they heard of {:?} others", nodes.iter().map(|node| node.nodes().len()).collect::<Vec<_>>());
+        panic!("of {names:?} they did not hear of {:?}", nodes.iter().map(unheard).collect::<Vec<_>>());
     }
 }
 
@@ -45,12 +52,15 @@ pub(crate) async fn reason(node: &PubSub) -> String {
     format!("{status:?}")
 }
 
-async fn crosses(from: &PubSub, to: &PubSub) {
-    let mut there = to.subscribe("room");
-    to.settle("room").await;
-    from.broadcast("room", from.node().to_string());
+pub(crate) async fn crosses(from: &PubSub, to: &PubSub) {
+    // A topic that nobody else is heard on, nor was missed.
+    static TOPICS: AtomicU64 = AtomicU64::new(0);
+    let topic = format!("room:{}", TOPICS.fetch_add(1, Ordering::Relaxed));
+    let mut there = to.subscribe(&topic);
+    to.settle(&topic).await;
+    from.broadcast(&topic, from.node().to_string());
     let heard = timeout(PATIENCE, there.recv()).await.expect("it crosses").unwrap();
-    assert_eq!(heard.get::<String>(), Some(&from.node().to_string()));
+    assert_eq!(heard.get::<String>(), Some(&from.node().to_string()), "{:?}", heard.get::<Gap>());
 }
 
 /// Receives until so many were heard or counted as missed, and returns how many were missed.
@@ -100,6 +110,26 @@ async fn a_runtime_of_one_thread_will_do() {
     let (a, b) = (node("a", zenoh.clone()), node("b", zenoh));
     meet(&[&a, &b]).await;
     crosses(&a, &b).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_flushed_has_arrived() {
+    const MESSAGES: usize = 100;
+    let zenoh = Zenoh::from_url(&format!("zenoh://{}", free_address())).unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|name| node(name, zenoh.clone()));
+    meet(&[&a, &b, &c]).await;
+    let mut there = [b.subscribe("room"), c.subscribe("room")];
+    b.settle("room").await;
+    c.settle("room").await;
+    for _ in 0..10 {
+        for _ in 0..MESSAGES {
+            a.broadcast("room", "x".repeat(16 << 10));
+        }
+        a.flush().await;
+        // A program that ends now leaves nothing unsaid.
+        let arrived = there.each_mut().map(|there| std::iter::from_fn(|| there.try_recv()).count());
+        assert_eq!(arrived, [MESSAGES; 2]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,6 +164,29 @@ impl Link {
         packets
     }
 
+    /// Waits until somebody wants to know that what was published has left, which [`confirm`](Self::confirm) answers with the number
+    /// that this returns. For an engine whose client only queues what it is given, which a program that ends would lose;
+    /// once an adapter has called it, each flush waits for its answer. Safe to drop while waiting.
+    pub async fn flushing(&self) -> u64 {
+        let cluster = &self.0;
+        let mut asked = cluster.asked.subscribe();
+        cluster.asked.send_if_modified(|asked| {
+            let is_first = asked.is_none();
+            asked.get_or_insert(0);
+            is_first
+        });
+        let answered = *cluster.answered.borrow();
+        let is_open = |asked: &Option<u64>| asked.is_some_and(|asked| asked > answered);
+        let asked = asked.wait_for(is_open).await.map(|asked| *asked);
+        // An error would say that the cluster is gone, which this very link keeps.
+        asked.ok().flatten().unwrap_or(answered)
+    }
+
+    /// What was published before [`flushing`](Self::flushing) returned this number has left.
+    pub fn confirm(&self, asked: u64) {
+        self.0.answered.send_replace(asked);
+    }
+
     /// Packets that were taken and not published go back in front, in this order.
     pub fn put_back(&self, packets: Vec<Packet>) {
         let cluster = &self.0;

@@ -101,6 +101,9 @@ pub(crate) struct Cluster {
     waiting: Notify,
     /// The adapter came back for more.
     flushed: Notify,
+    /// How often it was asked whether what it took has left, once it answers that, and what it answered last.
+    asked: watch::Sender<Option<u64>>,
+    answered: watch::Sender<u64>,
     /// What the adapter took last.
     taken: Mutex<Sums>,
     max_packet: AtomicUsize,
@@ -145,6 +148,8 @@ impl Cluster {
             outbox: Mutex::new(Outbox::new(me, options.queue)),
             waiting: Notify::new(),
             flushed: Notify::new(),
+            asked: watch::Sender::new(None),
+            answered: watch::Sender::new(0),
             taken: Mutex::default(),
             max_packet: AtomicUsize::new(USUAL_MAX_PACKET),
             hold_until: Mutex::default(),
@@ -239,13 +244,31 @@ impl Cluster {
             let flushed = self.flushed.notified();
             tokio::pin!(flushed);
             flushed.as_mut().enable();
-            if self.outbox.lock().done() >= until || !statuses.borrow_and_update().is_up() {
-                return;
+            let is_up = statuses.borrow_and_update().is_up();
+            if !is_up || self.outbox.lock().done() >= until {
+                break;
             }
             tokio::select! {
                 () = flushed => {}
                 _ = statuses.changed() => {}
             }
+        }
+        self.confirmed().await;
+    }
+
+    /// Waits until what was handed to the engine has left, if the adapter tells that, or the link is down.
+    async fn confirmed(&self) {
+        let mut ticket = None;
+        self.asked.send_if_modified(|asked| {
+            *asked = asked.map(|number| number + 1);
+            ticket = *asked;
+            ticket.is_some()
+        });
+        let Some(ticket) = ticket else { return };
+        let (mut answers, mut statuses) = (self.answered.subscribe(), self.status.subscribe());
+        tokio::select! {
+            _ = answers.wait_for(|answered| *answered >= ticket) => {}
+            _ = statuses.wait_for(|status| !status.is_up()) => {}
         }
     }
 

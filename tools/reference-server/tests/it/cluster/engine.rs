@@ -3,6 +3,8 @@
 use bennu_engines::{NatsServer, Port, Process, Proxy, RedisServer};
 use tokio::runtime::Runtime;
 
+use super::nodes::NODES;
+
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -13,10 +15,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Zenoh is among them in the long checks alone: its nodes do not always find each other in time (docs/deployment.md).
-    pub(crate) fn all() -> Vec<Kind> {
-        let zenoh = std::env::var_os("BENNU_TEST_ZENOH").map(|_| Kind::Zenoh);
-        [Kind::Nats, Kind::Redis].into_iter().chain(zenoh).collect()
+    pub(crate) fn all() -> [Kind; 3] {
+        [Kind::Nats, Kind::Redis, Kind::Zenoh]
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -37,8 +37,8 @@ pub(crate) struct Engine {
 enum Running {
     Nats(NatsServer),
     Redis(RedisServer),
-    /// Where the first node listens.
-    Zenoh(Port),
+    /// Where the nodes listen: all of them at the first, or each at one.
+    Zenoh([Port; NODES]),
 }
 
 impl Engine {
@@ -48,7 +48,7 @@ impl Engine {
         let running = match kind {
             Kind::Nats => Running::Nats(runtime.block_on(NatsServer::start()).expect("nats-server")),
             Kind::Redis => Running::Redis(runtime.block_on(RedisServer::start()).expect("redis-server")),
-            Kind::Zenoh => Running::Zenoh(Port::reserve().expect("a free port")),
+            Kind::Zenoh => Running::Zenoh(std::array::from_fn(|_| Port::reserve().expect("a free port"))),
         };
         Engine { running, runtime }
     }
@@ -58,7 +58,7 @@ impl Engine {
         match &self.running {
             Running::Nats(nats) => nats.url(),
             Running::Redis(redis) => redis.url(),
-            Running::Zenoh(port) => format!("zenoh://{}", port.address()),
+            Running::Zenoh([first, ..]) => format!("zenoh://{}", first.address()),
         }
     }
 
@@ -67,6 +67,21 @@ impl Engine {
         let proxy = self.runtime.block_on(Proxy::start(self.process().address())).expect("a free port");
         let url = proxy.url(&self.url());
         (proxy, url)
+    }
+
+    /// What `--pubsub` is for each node when the last can be parted from the others, and the links to be cut for that.
+    pub(crate) fn parted(&self) -> (Vec<Proxy>, [String; NODES]) {
+        let Running::Zenoh(ports) = &self.running else {
+            let (link, url) = self.proxy();
+            return (vec![link], [self.url(), self.url(), url]);
+        };
+        let [a, b, c] = ports.each_ref().map(Port::address);
+        let links = [a, b].map(|peer| self.runtime.block_on(Proxy::start(peer)).expect("a free port"));
+        let [to_a, to_b] = links.each_ref().map(Proxy::address);
+        // Those whom nodes tell each other of would be reached by other ways.
+        let url = |others: String, own| format!("zenoh://{others}?listen={own}&gossip=false&timeout_ms=2000");
+        let urls = [url(String::new(), a), url(a.to_string(), b), url(format!("{to_a},{to_b}"), c)];
+        (Vec::from(links), urls)
     }
 
     pub(crate) fn kill(&self) {

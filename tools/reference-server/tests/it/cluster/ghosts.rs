@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bennu_engines::Proxy;
 use serde_json::json;
 
 use super::engine::{Engine, Kind};
@@ -133,22 +134,17 @@ fn a_node_that_is_told_to_end_leaves_at_once() {
 
 #[test]
 fn attack_048_a_partition_that_heals_ends_with_the_same_list_on_all_sides() {
-    for kind in [Kind::Nats, Kind::Redis] {
+    for kind in Kind::all() {
         for is_cut in [true, false] {
             let engine = Engine::start(kind);
-            let (link, url) = engine.proxy();
-            let urls = [engine.url(), engine.url(), url];
+            let (links, urls) = engine.parted();
             let how = if is_cut { "cut" } else { "silent" };
             let test = format!("partition-{}-{how}", kind.name());
             let cluster = Cluster::start_at(engine, "clients", &test, &quick(), &urls);
             let members = cluster.members("room:parted");
             members.iter().for_each(|member| member.wait_for_users(&ALL));
             let before = members[0].present();
-            if is_cut {
-                link.cut()
-            } else {
-                link.freeze()
-            }
+            links.iter().for_each(if is_cut { Proxy::cut } else { Proxy::freeze });
             members[0].wait_for_users(&ALL[..2]);
             members[1].wait_for_users(&ALL[..2]);
             members[2].wait_for_users(&ALL[2..]);
@@ -158,7 +154,7 @@ fn attack_048_a_partition_that_heals_ends_with_the_same_list_on_all_sides() {
                 Member::join(&cluster.nodes[2], "room:parted", "user-gone"),
             );
             drop(gone);
-            link.heal();
+            links.iter().for_each(Proxy::heal);
             let all: Vec<&Member> = members.iter().collect();
             let users = ["user-a", "user-b", "user-c", "user-come"];
             expect_living(&cluster, "room:parted", &all, &users);

@@ -8,6 +8,7 @@ mod ghosts;
 mod member;
 mod nginx;
 mod nodes;
+mod peers;
 mod polls;
 mod reach;
 mod rolling;

@@ -1,5 +1,6 @@
 //! Three `reference-server` processes on one engine.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bennu_engines::Port;
@@ -142,12 +143,16 @@ impl Cluster {
 
     /// Waits until each node's broadcasts reach each member, which may be at any node.
     pub(crate) fn meet(&self, topic: &str, members: &[&Member]) {
+        // What was heard before says nothing of now.
+        static METS: AtomicU64 = AtomicU64::new(0);
+        let met = METS.fetch_add(1, Ordering::Relaxed);
         for node in &self.nodes {
+            let payload = json!({"from": node.name, "met": met});
             for member in members {
-                let heard = |probe: &Value| probe[3] == "probe" && probe[4]["from"] == node.name;
+                let heard = |probe: &Value| probe[3] == "probe" && probe[4] == payload;
                 member.wait_asking(
                     &format!("the node {} is heard at {}", node.name, member.node),
-                    || node.broadcast(topic, "probe", json!({"from": node.name})),
+                    || node.broadcast(topic, "probe", payload.clone()),
                     |seen| seen.messages.iter().any(heard).then_some(()),
                 );
             }

@@ -1,0 +1,149 @@
+//! What a session of Zenoh's does not look after by itself: that nodes which lost each other meet again.
+//!
+//! Zenoh connects again to an address that it was given, but not to a node that others told it of, and nobody takes over an
+//! address that a node which ended had listened at. Both are mended by one more session of this process, a host, which
+//! connects to whom this node and the list lead to: each of its neighbours is told of all others, and connects to those it lacks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zenoh::{Session, Wait};
+
+use crate::adapter::Zenoh;
+use crate::echo::{self, Echo};
+use crate::listen::Places;
+use crate::session::Failure;
+use crate::settings;
+
+/// How long others have to tell of their neighbours.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// How long a node may be missed before it is introduced: longer than it takes a new one to connect to all.
+const MISSED: Duration = Duration::from_secs(3);
+
+/// The longest pause between introductions that do not help.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+/// Looks after the connections of a session.
+pub(crate) struct Watch {
+    pub(crate) zenoh: Zenoh,
+    pub(crate) places: Places,
+    pub(crate) session: Session,
+    /// What this node answers.
+    pub(crate) echo: Arc<Echo>,
+    /// The key of everyone.
+    pub(crate) everyone: String,
+    /// Listens at a listed address, for as long as this node lives.
+    pub(crate) host: Option<Host>,
+    pub(crate) missing: Missing,
+}
+
+/// A session that is there for nodes to hear of each other.
+pub(crate) struct Host {
+    session: Session,
+    echo: Echo,
+}
+
+/// How it stands with nodes that this one should be connected to.
+#[derive(Default)]
+pub(crate) struct Missing {
+    /// What introduces, until nobody is missing.
+    introduction: Option<Host>,
+    /// When to introduce next, and how long to wait after that.
+    due: Option<(Instant, Duration)>,
+}
+
+impl Watch {
+    /// Mends what it finds. Waits for nodes that do not answer.
+    pub(crate) fn look(&mut self) -> Result<(), Failure> {
+        if !self.zenoh.gossip {
+            // Each two have an address of one of them, and Zenoh connects to that as often as it takes.
+            return Ok(());
+        }
+        self.take_over();
+        let is_missing = self.is_anybody_missing()?;
+        if self.missing.is_due(is_missing, Instant::now()) {
+            // The one before has not helped; nor may this one, and there is another time.
+            self.missing.introduction = None;
+            self.missing.introduction = self.introduce(&[]).ok();
+        }
+        Ok(())
+    }
+
+    /// Listens where newcomers look for somebody, when nobody does any more.
+    fn take_over(&mut self) {
+        if self.host.is_some() {
+            return;
+        }
+        if let Some(vacant) = self.places.vacant() {
+            // Another node may have been faster. If that goes too, the next look finds it.
+            self.host = self.introduce(std::slice::from_ref(vacant)).ok();
+        }
+    }
+
+    /// Makes this node known to all that it and the list lead to, and them to each other.
+    fn introduce(&self, listen: &[String]) -> Result<Host, Failure> {
+        let config = settings::introduction(&self.zenoh, &self.places, listen)?;
+        let session = zenoh::open(config).wait().map_err(Failure::Open)?;
+        let echo = Echo::declare(&session, &self.everyone)?;
+        Ok(Host { session, echo })
+    }
+
+    /// Whether others have a neighbour that this node has not, or it has none and knows of an address.
+    fn is_anybody_missing(&self) -> Result<bool, Failure> {
+        let neighbours = echo::neighbours(&self.session);
+        let hosts: Vec<&Host> = self.host.iter().chain(&self.missing.introduction).collect();
+        for host in &hosts {
+            host.echo.tell(echo::neighbours(&host.session).iter().map(String::as_str));
+        }
+        let own: Vec<String> = hosts.iter().map(|host| host.session.zid().to_string()).collect();
+        let nodes: Vec<&str> =
+            neighbours.iter().filter(|zid| !own.contains(zid)).map(String::as_str).collect();
+        self.echo.tell(nodes.iter().copied());
+        if nodes.is_empty() && self.host.is_none() {
+            return Ok(!self.places.connect.is_empty());
+        }
+        let me = self.session.zid().to_string();
+        let others = echo::neighbours_of_others(&self.session, &self.everyone, ANSWER)?;
+        Ok(others.iter().any(|zid| *zid != me && !neighbours.contains(zid)))
+    }
+}
+
+impl Missing {
+    /// Takes note of whether anybody is missing, and says whether to introduce now.
+    fn is_due(&mut self, is_missing: bool, now: Instant) -> bool {
+        if !is_missing {
+            *self = Self::default();
+            return false;
+        }
+        let (due, pause) = *self.due.get_or_insert((now + MISSED, MISSED));
+        let is_due = now >= due;
+        if is_due {
+            let pause = (2 * pause).min(MAX_PAUSE);
+            self.due = Some((now + pause, pause));
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_missing_is_introduced_after_a_while_and_again_less_and_less_often() {
+        let began = Instant::now();
+        let mut missing = Missing::default();
+        let mut introduced = Vec::new();
+        for second in 0..200 {
+            if missing.is_due(true, began + Duration::from_secs(second)) {
+                introduced.push(second);
+            }
+        }
+        assert_eq!(introduced, [3, 9, 21, 45, 93, 153]);
+        let later = began + Duration::from_secs(200);
+        assert!(!missing.is_due(false, later));
+        assert!(!missing.is_due(true, later), "another time begins");
+        assert!(missing.is_due(true, later + MISSED));
+    }
+}
