@@ -1,6 +1,6 @@
 //! What sessions answer each other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -34,9 +34,10 @@ impl Echo {
         Ok(Self { _queryable: queryable, neighbours })
     }
 
-    /// Tells these from now on.
-    pub(crate) fn tell<'a>(&self, neighbours: impl Iterator<Item = &'a str>) {
-        self.neighbours.send_replace(neighbours.collect::<Vec<_>>().join(","));
+    /// Tells of these neighbours from now on, and of the address that the session listens at, if others may look there.
+    pub(crate) fn tell<'a>(&self, neighbours: impl Iterator<Item = &'a String>, listens: Option<&'a String>) {
+        let tells: Vec<&str> = neighbours.chain(listens).map(String::as_str).collect();
+        self.neighbours.send_replace(tells.join(","));
     }
 }
 
@@ -54,20 +55,20 @@ pub(crate) fn neighbours(session: &Session) -> HashSet<String> {
     session.info().peers_zid().wait().map(|zid| zid.to_string()).collect()
 }
 
-/// The neighbours that other sessions tell of.
-pub(crate) fn neighbours_of_others(
+/// What the neighbours that answer tell, by their identifiers.
+pub(crate) fn told(
     session: &Session,
     everyone: &str,
     patience: Duration,
-) -> Result<HashSet<String>, Failure> {
-    let replies = ask(session, &format!("{everyone}/echo/*?{NEIGHBOURS}"), patience)?;
-    let mut told = HashSet::new();
-    for reply in replies {
+) -> Result<HashMap<String, Vec<String>>, Failure> {
+    let mut told = HashMap::new();
+    for reply in ask(session, &format!("{everyone}/echo/*?{NEIGHBOURS}"), patience)? {
         let Ok(sample) = reply.into_result() else { continue };
+        let Some((_, zid)) = sample.key_expr().rsplit_once('/') else { continue };
         let bytes = sample.payload().to_bytes();
-        let text = bytes.get(..MAX_ANSWER).unwrap_or(&bytes);
-        let text = std::str::from_utf8(text).unwrap_or_default();
-        told.extend(text.split(',').filter(|zid| !zid.is_empty()).map(str::to_owned));
+        let text = std::str::from_utf8(bytes.get(..MAX_ANSWER).unwrap_or(&bytes)).unwrap_or_default();
+        let tells = text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        told.insert(zid.to_owned(), tells);
     }
     Ok(told)
 }

@@ -41,7 +41,7 @@ impl Places {
 }
 
 /// Whether somebody listens at an address of this machine; none when it is another's.
-fn is_held(address: &str) -> Option<bool> {
+pub(crate) fn is_held(address: &str) -> Option<bool> {
     match TcpListener::bind(address) {
         Ok(_) => Some(false),
         Err(error) if error.kind() == ErrorKind::AddrInUse => Some(true),

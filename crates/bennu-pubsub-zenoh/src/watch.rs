@@ -4,6 +4,7 @@
 //! address that a node which ended had listened at. Both are mended by one more session of this process, a host, which
 //! connects to whom this node and the list lead to: each of its neighbours is told of all others, and connects to those it lacks.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use zenoh::{Session, Wait};
 
 use crate::adapter::Zenoh;
 use crate::echo::{self, Echo};
-use crate::listen::Places;
+use crate::listen::{Places, is_held};
 use crate::session::Failure;
 use crate::settings;
 
@@ -41,6 +42,7 @@ pub(crate) struct Watch {
 /// A session that is there for nodes to hear of each other.
 pub(crate) struct Host {
     session: Session,
+    listens: Option<String>,
     echo: Echo,
 }
 
@@ -65,7 +67,7 @@ impl Watch {
         if self.missing.is_due(is_missing, Instant::now()) {
             // The one before has not helped; nor may this one, and there is another time.
             self.missing.introduction = None;
-            self.missing.introduction = self.introduce(&[]).ok();
+            self.missing.introduction = self.introduce(None).ok();
         }
         Ok(())
     }
@@ -77,35 +79,41 @@ impl Watch {
         }
         if let Some(vacant) = self.places.vacant() {
             // Another node may have been faster. If that goes too, the next look finds it.
-            self.host = self.introduce(std::slice::from_ref(vacant)).ok();
+            self.host = self.introduce(Some(vacant.clone())).ok();
         }
     }
 
     /// Makes this node known to all that it and the list lead to, and them to each other.
-    fn introduce(&self, listen: &[String]) -> Result<Host, Failure> {
-        let config = settings::introduction(&self.zenoh, &self.places, listen)?;
+    fn introduce(&self, listens: Option<String>) -> Result<Host, Failure> {
+        let config = settings::introduction(&self.zenoh, &self.places, listens.as_slice())?;
         let session = zenoh::open(config).wait().map_err(Failure::Open)?;
         let echo = Echo::declare(&session, &self.everyone)?;
-        Ok(Host { session, echo })
+        Ok(Host { session, listens, echo })
     }
 
-    /// Whether others have a neighbour that this node has not, or it has none and knows of an address.
+    /// Whether this node lacks somebody: it has no neighbour, or not all that the others have, or not who listens at a listed
+    /// address of this machine. A neighbour is who answers: Zenoh may keep a connection with a session that was closed while
+    /// it was being made.
     fn is_anybody_missing(&self) -> Result<bool, Failure> {
-        let neighbours = echo::neighbours(&self.session);
+        let connected = echo::neighbours(&self.session);
+        let told = echo::told(&self.session, &self.everyone, ANSWER)?;
         let hosts: Vec<&Host> = self.host.iter().chain(&self.missing.introduction).collect();
-        for host in &hosts {
-            host.echo.tell(echo::neighbours(&host.session).iter().map(String::as_str));
-        }
         let own: Vec<String> = hosts.iter().map(|host| host.session.zid().to_string()).collect();
-        let nodes: Vec<&str> =
-            neighbours.iter().filter(|zid| !own.contains(zid)).map(String::as_str).collect();
-        self.echo.tell(nodes.iter().copied());
-        if nodes.is_empty() && self.host.is_none() {
+        for host in hosts {
+            host.echo.tell(echo::neighbours(&host.session).intersection(&connected), host.listens.as_ref());
+        }
+        let others = || told.keys().filter(|zid| !own.contains(zid));
+        self.echo.tell(others(), Some(&self.places.listen));
+        if others().next().is_none() && self.host.is_none() {
             return Ok(!self.places.connect.is_empty());
         }
         let me = self.session.zid().to_string();
-        let others = echo::neighbours_of_others(&self.session, &self.everyone, ANSWER)?;
-        Ok(others.iter().any(|zid| *zid != me && !neighbours.contains(zid)))
+        let tells: HashSet<&String> = told.values().flatten().collect();
+        let is_unheard = |address: &String| {
+            self.host.is_none() && !tells.contains(address) && is_held(address) == Some(true)
+        };
+        let is_lacking = |part: &String| !part.contains(':') && *part != me && !connected.contains(part);
+        Ok(self.places.taken.iter().any(is_unheard) || tells.into_iter().any(is_lacking))
     }
 }
 
