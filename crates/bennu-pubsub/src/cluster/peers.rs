@@ -26,6 +26,8 @@ struct Peer {
     last_heard: Instant,
     /// It said goodbye, or another life of the same name began.
     gone: bool,
+    /// It said goodbye, after which a life has no more to say than what it was saying meanwhile.
+    left: bool,
     heard: HashMap<Subject, Heard>,
 }
 
@@ -78,6 +80,7 @@ impl Peers {
             name: None,
             last_heard: now,
             gone: false,
+            left: false,
             heard: HashMap::new(),
         });
         peer.last_heard = now;
@@ -137,7 +140,8 @@ impl Peers {
         }
         let peer = self.peer(sender, now);
         peer.name = Some(beacon.name.clone());
-        peer.gone = beacon.leaving;
+        peer.left |= beacon.leaving;
+        peer.gone = peer.left;
         for (bucket, number) in beacon.reached.iter().copied().filter(|(bucket, _)| is_wanted(*bucket)) {
             let heard = peer.heard.entry(Subject::Bucket(bucket));
             let heard = heard.or_insert(Heard { last: number, announced: None, told: Some(now) });
@@ -301,6 +305,8 @@ mod tests {
         peers.beacon(A, &goodbye, |_| true, 4, now);
         peers.beacon(B, &goodbye, |_| true, 4, now);
         assert_eq!(names(&peers, 0), Vec::<String>::new());
+        peers.beacon(B, &beacon("a", &[], true), |_| true, 4, now);
+        assert_eq!(names(&peers, 0), Vec::<String>::new(), "a beacon that went out beside the goodbye");
     }
 
     #[test]
