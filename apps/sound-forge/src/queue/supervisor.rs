@@ -56,7 +56,7 @@ pub(super) struct Supervisor {
     renewed: Instant,
     pruned: Instant,
     /// Since when the database has answered every time, and in time.
-    in_touch_since: Instant,
+    pub(super) in_touch_since: Instant,
 }
 
 /// How often lost leases are looked for; a cancelled job's work stops within it.
@@ -83,7 +83,7 @@ impl Supervisor {
         }
     }
 
-    async fn tick(&mut self) {
+    pub(super) async fn tick(&mut self) {
         // Renewal comes before rescue: a machine that slept keeps what nobody took.
         // An answer that comes later is of no use: what it is about has run out.
         match within(self.queue.rules().lease, self.look_after_leases()).await {

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bennu::{PubSub, Subscription};
+use bennu_engines::Proxy;
+use tokio::time::Instant;
 
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
@@ -10,7 +12,8 @@ use crate::providers::Source;
 use crate::queue::{
     JobCompleted, JobFailed, JobInput, JobProgress, JobStatus, Notices, StageResult, TrackCreated, job_topic,
 };
-use crate::store::{NewTrack, Store, Summary};
+use crate::store::scratch::Scratch;
+use crate::store::{Engine, NewTrack, Store, Summary};
 
 use super::*;
 
@@ -174,4 +177,42 @@ async fn a_stop_gives_the_job_back_untried() {
     bench.runner.stop().await;
     let job = queue.job(job.user_id, job.id).await.unwrap().unwrap();
     assert_eq!((job.status, job.attempt, job.lease_token), (JobStatus::Queued, 0, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_rescued_as_soon_as_a_database_goes_on_that_stood_still() {
+    let scratch = Scratch::new(Engine::Postgres).await;
+    let address = scratch.url.split(['@', '/']).nth(3).unwrap().parse().unwrap();
+    let link = Proxy::start(address).await.unwrap();
+    let pubsub = PubSub::local();
+    let queue = |store: Store, lease: u64| {
+        let rules = Rules { lease: Duration::from_millis(lease), ..Rules::default() };
+        Queue::new(store, Arc::new(SystemClock), Notices::new(pubsub.clone()), rules)
+    };
+    let owner = queue(scratch.open().await, 100);
+    let other = queue(Store::open_url(&link.url(&scratch.url)).await.unwrap(), 3_000);
+    analysis(&owner, &pubsub).await;
+    let lease = owner.claim(JobType::Analysis).await.unwrap().unwrap().lease().unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let data = DataDir::open(root.path()).unwrap();
+    let work = Arc::new(Scripted { data, script: Script::Hurry, tries: Arc::default() });
+    let running = Running::default();
+    // What it asks for before it looks for others' jobs.
+    running.begin(Lease { token: LeaseToken::random(), ..lease });
+    let mut supervisor = Supervisor::new(other, work, running);
+    let long_ago = || Instant::now().checked_sub(Duration::from_secs(3)).unwrap();
+
+    supervisor.in_touch_since = long_ago();
+    link.freeze();
+    let thaw = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        link.heal();
+    };
+    tokio::join!(supervisor.tick(), thaw);
+    assert!(owner.holds(lease).await.unwrap(), "its owner could not renew either");
+
+    // Once that would have been possible, it is rescued.
+    supervisor.in_touch_since = long_ago();
+    supervisor.tick().await;
+    assert!(!owner.holds(lease).await.unwrap());
 }
