@@ -339,7 +339,10 @@ impl Shard {
 
     fn broadcast(&self, said: &mut Said, news: &News, diff: Option<Payload>) {
         let topic = &*news.topic;
-        let diff = diff.map(|diff| (said.diffs.advance(), DIFF, diff));
+        let diff = diff.map(|diff| {
+            let place = said.diffs.advance();
+            (if news.shown.takes_nothing() { place.adding() } else { place }, DIFF, diff)
+        });
         let count = news.count.map(|count| (said.counts.advance(), wire::COUNT, wire::count(count)));
         for (place, event, payload) in diff.into_iter().chain(count) {
             self.voice.pubsub.local_broadcast_at(place, topic, Broadcast::new(topic, event, payload));

@@ -32,6 +32,10 @@ impl Told {
     pub(crate) fn is_empty(&self) -> bool {
         self.joins.is_empty() && self.leaves.is_empty()
     }
+
+    pub(crate) fn takes_nothing(&self) -> bool {
+        self.leaves.is_empty()
+    }
 }
 
 /// Whose view a reading is.

@@ -22,6 +22,7 @@ pub struct Sequence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     sequence: NonZero<u64>,
+    /// In the last bit whether the broadcast only adds to the state, and before it which one it is.
     number: u64,
 }
 
@@ -45,7 +46,7 @@ impl Sequence {
     /// The place of the last broadcast, and of what is read now.
     #[must_use]
     pub fn place(&self) -> Place {
-        Place { sequence: self.id, number: self.told }
+        Place { sequence: self.id, number: self.told << 1 }
     }
 }
 
@@ -53,7 +54,20 @@ impl Place {
     /// Whether who is at this place has what was told at the other. Nobody has what another sequence told.
     #[must_use]
     pub fn includes(self, other: Place) -> bool {
-        self.sequence == other.sequence && other.number <= self.number
+        self.sequence == other.sequence && other.number >> 1 <= self.number >> 1
+    }
+
+    /// The place of a broadcast that only adds to the state. It may be told to who has it already, unless something was told
+    /// in between that takes away.
+    #[must_use]
+    pub fn adding(self) -> Self {
+        Place { number: self.number | 1, ..self }
+    }
+
+    /// Whether the broadcast only adds to the state.
+    #[must_use]
+    pub fn only_adds(self) -> bool {
+        self.number & 1 == 1
     }
 }
 
@@ -117,6 +131,10 @@ mod tests {
         let later = own.advance();
         assert!(here.includes(first) && later.includes(first));
         assert!(!here.includes(later) && !later.includes(foreign));
+        assert!(
+            here.includes(first.adding()) && here.adding().includes(here) && !here.includes(later.adding())
+        );
+        assert!(first.adding().only_adds() && !first.only_adds());
     }
 
     #[tokio::test]

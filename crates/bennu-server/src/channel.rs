@@ -43,7 +43,7 @@ pub trait Channel: Send + Sized + 'static {
 
     /// Runs when the join reply is on its way and the channel is subscribed to its
     /// topic: the place to send state of which broadcasts are changes. What it pushes
-    /// goes out at once; broadcasts, its own included, reach the client after it has returned. Diffs that
+    /// goes out at once; broadcasts, its own included, reach the client after it has returned. Leaves that
     /// a pushed presence state includes are left out.
     #[doc(alias = ":after_join")]
     fn after_join(

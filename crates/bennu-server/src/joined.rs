@@ -219,11 +219,19 @@ impl Joined {
         busy.waiting.push_back(waiting);
     }
 
-    /// Drops the broadcasts that wait and tell the client what it has been told up to this place.
+    /// Drops the broadcasts that wait and take from the client what it was not given, since it has been told up to this place; with
+    /// those before them, which would give it what they take. What only adds goes to the client again, as in Phoenix, where who
+    /// tracks itself hears of it.
     pub(crate) fn skip(&mut self, included: Place) {
         let Some(busy) = &mut self.busy else { return };
-        let is_news = |waiting: &Waiting| !waiting.place().is_some_and(|place| included.includes(place));
-        busy.waiting.retain(is_news);
+        let told = |waiting: &Waiting| waiting.place().filter(|place| included.includes(*place));
+        let takes = |waiting: &Waiting| told(waiting).is_some_and(|place| !place.only_adds());
+        let Some(last) = busy.waiting.iter().rposition(takes) else { return };
+        let mut index = 0;
+        busy.waiting.retain(|waiting| {
+            index += 1;
+            index > last + 1 || told(waiting).is_none()
+        });
         busy.backlog_bytes = busy.waiting.iter().map(Waiting::backlog_bytes).sum();
     }
 
