@@ -1,7 +1,8 @@
 //! A shard whose thread panics where no handler does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bennu_pubsub::PubSub;
 use bennu_server::{AllowAnonymous, Channels, DrainOptions, Endpoint, SocketOptions};
@@ -21,11 +22,16 @@ struct Explosive {
 }
 
 #[derive(Default)]
-struct Fuse(AtomicBool);
+struct Fuse {
+    armed: AtomicBool,
+    /// What was sent so far. A shard adds it at the end of its turn, when clients may have it already.
+    sent: AtomicU64,
+}
 
 impl CounterFn for Fuse {
-    fn increment(&self, _: u64) {
-        assert!(!self.0.swap(false, Ordering::SeqCst), "asked to panic");
+    fn increment(&self, sent: u64) {
+        assert!(!self.armed.swap(false, Ordering::SeqCst), "asked to panic");
+        self.sent.fetch_add(sent, Ordering::SeqCst);
     }
 
     fn absolute(&self, _: u64) {}
@@ -58,6 +64,15 @@ async fn thread_of(peer: &mut Peer, topic: &str) -> u64 {
     peer.ask(topic, "shard").await["thread"].as_u64().unwrap()
 }
 
+async fn until(holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_shard_that_panics_ends_alone_and_is_replaced() {
     let explosive = Explosive { inner: DebuggingRecorder::new(), fuse: Arc::default() };
@@ -85,18 +100,15 @@ async fn a_shard_that_panics_ends_alone_and_is_replaced() {
     }
     assert_eq!((doomed.len(), others.len()), (2, 2));
     doomed[0].join("room:doomed").await;
-    explosive.fuse.0.store(true, Ordering::SeqCst);
+    // Five answers to joins and five to questions: then no shard is about to add anything.
+    until(|| explosive.fuse.sent.load(Ordering::SeqCst) == 10).await;
+    explosive.fuse.armed.store(true, Ordering::SeqCst);
     server.endpoint.broadcast("room:doomed", "said", json!({})).unwrap();
     assert_eq!(doomed[0].event().await, "said");
     for peer in &mut doomed {
         peer.ended().await;
     }
-    let all_gone = async {
-        while server.endpoint.connection_count() > 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, all_gone).await.unwrap();
+    until(|| server.endpoint.connection_count() == 2).await;
     // The others go on, where they were.
     for peer in &mut others {
         peer.expect_echo("room:shared").await;
