@@ -145,8 +145,14 @@ impl Process {
         let running = self.running.lock();
         let Some(running) = running.as_ref() else { return };
         let server = Pid::from_child(&running.server);
-        for process in std::iter::once(server).chain(children(server)) {
-            // One that ended in the meantime needs no signal.
+        // One that ended in the meantime needs no signal.
+        let _ = kill_process(server, signal);
+        // Until it stands still it starts processes, which would go on.
+        let deadline = Instant::now() + PATIENCE;
+        while signal == Signal::STOP && is_going(server) && Instant::now() < deadline {
+            std::thread::sleep(GLANCE);
+        }
+        for process in children(server) {
             let _ = kill_process(process, signal);
         }
     }
@@ -197,6 +203,11 @@ fn end_process(process: Pid) {
 /// One that has ended and that nobody has waited for yet.
 fn is_zombie(process: Pid) -> bool {
     test_kill_process(process).is_ok() && stat(process).is_some_and(|(_, state)| state == 'Z')
+}
+
+/// One that a signal has not stopped yet.
+fn is_going(process: Pid) -> bool {
+    stat(process).is_some_and(|(_, state)| !matches!(state, 'T' | 't' | 'Z'))
 }
 
 /// The processes that `parent` has started, as PostgreSQL does for each connection.
