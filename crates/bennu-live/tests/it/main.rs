@@ -1,0 +1,6 @@
+//! The engine through its public face.
+
+mod client;
+mod macros;
+mod random;
+mod wire;
