@@ -17,7 +17,7 @@ use super::body::{Body, Hole};
 pub(super) struct Inputs {
     /// Anything may be in it.
     unknown: bool,
-    /// The fields of `self`, by name.
+    /// The fields of `self`, by name, as they are written.
     fields: BTreeMap<String, TokenStream>,
 }
 
@@ -40,7 +40,7 @@ impl Inputs {
             return quote!(true);
         }
         let fields = self.fields.values();
-        quote!(false #(|| ::bennu_live::rendered::Input(&self.#fields).is_changed())*)
+        quote!(false #(|| ::bennu_live::rendered::Input(&#fields).is_changed())*)
     }
 
     fn add(&mut self, other: Self) {
@@ -118,7 +118,7 @@ impl Inputs {
                             Some(field @ (TokenTree::Ident(_) | TokenTree::Literal(_)))
                                 if is(Some(next), '.') && !is_call(next + 2) && !is(Some(next + 2), ':') =>
                             {
-                                self.fields.insert(field.to_string(), field.to_token_stream());
+                                self.fields.insert(field.to_string(), quote!(#ident.#field));
                             }
                             _ => self.unknown = true,
                         }
