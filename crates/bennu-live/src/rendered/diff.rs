@@ -1,5 +1,8 @@
 //! A message to the client while it is written.
 
+use std::fmt::Write as _;
+
+use super::escape::HtmlInJson;
 use super::template::Template;
 
 /// A message to the client while it is written: the bytes, and the templates that it mentions.
@@ -10,6 +13,8 @@ pub(super) struct Diff {
     pub(super) table: Option<Vec<&'static Template>>,
     /// Holes whose inputs did not change are rendered all the same, to prove that they are equal.
     pub(super) proves: bool,
+    /// How many streams the view had so far.
+    pub(super) streams: usize,
     pub(super) error: Option<super::RenderError>,
 }
 
@@ -29,6 +34,13 @@ impl Diff {
         self.out.push(b'"');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
+    }
+
+    /// Writes a string.
+    pub(super) fn string(&mut self, text: &str) {
+        self.out.push(b'"');
+        let _ = HtmlInJson(&mut self.out).write_str(text);
+        self.out.push(b'"');
     }
 
     pub(super) fn number(&mut self, number: usize) {

@@ -7,6 +7,7 @@ use super::RenderError;
 use super::diff::Diff;
 use super::print::{ListPrint, Print, hash, nothing};
 use super::slot::{Holes, Slot, To, page_node};
+use super::stream::StreamEntries;
 use super::template::Template;
 
 /// Where the entry of a key was.
@@ -29,19 +30,20 @@ struct Rest {
 /// One item of a loop, to be filled under its key.
 #[derive(Debug)]
 pub struct Entry<'a, 'b> {
-    index: usize,
-    to: EntryTo<'a, 'b>,
+    pub(super) index: usize,
+    pub(super) to: EntryTo<'a, 'b>,
 }
 
 #[derive(Debug)]
-enum EntryTo<'a, 'b> {
+pub(super) enum EntryTo<'a, 'b> {
     Page(&'a mut Vec<u8>, &'static Template),
     Diff(&'a mut Entries<'b>),
+    Stream(&'a mut StreamEntries<'b>),
 }
 
 /// The entries of a loop while they are written.
 #[derive(Debug)]
-struct Entries<'a> {
+pub(super) struct Entries<'a> {
     diff: &'a mut Diff,
     template: &'static Template,
     list: &'a mut ListPrint,
@@ -51,22 +53,27 @@ struct Entries<'a> {
     moved: bool,
 }
 
-impl Slot<'_> {
+/// What a loop can go over: whatever can be iterated over, and a [`Stream`](super::Stream).
+pub trait Items {
+    /// What each round is given.
+    type Item;
+
     /// Renders a template for each item; `each` fills the entry that it is given.
-    pub fn list<I>(
-        self,
-        template: &'static Template,
-        items: impl IntoIterator<Item = I>,
-        each: impl Fn(I, Entry<'_, '_>),
-    ) {
-        match self.0 {
+    fn render(self, template: &'static Template, slot: Slot<'_>, each: impl Fn(Self::Item, Entry<'_, '_>));
+}
+
+impl<I: IntoIterator> Items for I {
+    type Item = I::Item;
+
+    fn render(self, template: &'static Template, slot: Slot<'_>, each: impl Fn(I::Item, Entry<'_, '_>)) {
+        match slot.0 {
             To::Page(page) => {
-                for (index, item) in items.into_iter().enumerate() {
+                for (index, item) in self.into_iter().enumerate() {
                     each(item, Entry { index, to: EntryTo::Page(page, template) });
                 }
             }
             To::Diff { diff, print } => {
-                let mut items = items.into_iter().peekable();
+                let mut items = self.into_iter().peekable();
                 let known = matches!(print, Print::List(list) if list.fingerprint == template.fingerprint);
                 if !known {
                     if items.peek().is_none() {
@@ -75,10 +82,20 @@ impl Slot<'_> {
                     *print = Print::List(Box::new(ListPrint::new(template)));
                 }
                 if let Print::List(list) = print {
-                    diff.list(template, list, known, items, each);
+                    diff.loop_of(template, !known, |diff| {
+                        let mut entries = Entries { diff, template, list, rest: None, count: 0, moved: false };
+                        entries.write(items, each);
+                    });
                 }
             }
         }
+    }
+}
+
+impl Slot<'_> {
+    /// Renders a template for each item; `each` fills the entry that it is given.
+    pub fn list<I: Items>(self, template: &'static Template, items: I, each: impl Fn(I::Item, Entry<'_, '_>)) {
+        items.render(template, self, each);
     }
 }
 
@@ -94,6 +111,8 @@ impl Entry<'_, '_> {
         match self.to {
             EntryTo::Page(page, template) => page_node(page, template, fill),
             EntryTo::Diff(entries) => entries.entry(hash(key), fill),
+            // Its id in the page tells it from the others.
+            EntryTo::Stream(entries) => entries.entry(self.index, fill),
         }
     }
 }
@@ -105,23 +124,21 @@ impl ListPrint {
 }
 
 impl Diff {
-    fn list<I>(
+    /// Writes a loop with its statics and with a table for them, unless it is within one that has a table.
+    pub(super) fn loop_of(
         &mut self,
         template: &'static Template,
-        list: &mut ListPrint,
-        known: bool,
-        items: impl Iterator<Item = I>,
-        each: impl Fn(I, Entry<'_, '_>),
+        with_statics: bool,
+        entries: impl FnOnce(&mut Self),
     ) {
         let is_outermost = self.table.is_none();
         let start = self.out.len();
         self.out.push(b'{');
         self.table.get_or_insert_default();
-        if !known {
+        if with_statics {
             self.statics(template);
         }
-        let mut entries = Entries { diff: self, template, list, rest: None, count: 0, moved: false };
-        entries.write(items, each);
+        entries(self);
         if is_outermost && let Some(table) = self.table.take() {
             self.write_table(&table);
         }
@@ -139,7 +156,7 @@ impl Diff {
         }
     }
 
-    fn new_entry(&mut self, index: usize, fill: impl FnOnce(&mut Self)) {
+    pub(super) fn new_entry(&mut self, index: usize, fill: impl FnOnce(&mut Self)) {
         self.key(index);
         self.out.push(b'{');
         fill(self);

@@ -10,14 +10,16 @@ mod escape;
 mod list;
 mod print;
 mod slot;
+mod stream;
 mod template;
 mod tracked;
 mod tree;
 mod view;
 
 pub use attribute::AttributeValue;
-pub use list::Entry;
+pub use list::{Entry, Items};
 pub use slot::{Holes, Slot};
+pub use stream::{Insert, Stream};
 pub use template::Template;
 pub use tracked::{Assign, Input, Untracked};
 pub use tree::Tree;

@@ -14,6 +14,8 @@ pub(super) enum Print {
     Text(u64),
     Node(Box<NodePrint>),
     List(Box<ListPrint>),
+    /// The client has the statics, and entries of which the server remembers nothing; and the stream's number.
+    Stream(Box<(u64, usize)>),
 }
 
 /// One rendering of a template.

@@ -11,6 +11,7 @@ use super::view::View;
 pub struct Tree {
     print: Print,
     proves: bool,
+    streams: usize,
 }
 
 impl Tree {
@@ -42,8 +43,9 @@ impl Tree {
     ///
     /// When the view cannot be told to the client; then the tree is of no more use.
     pub fn diff(&mut self, view: &impl View) -> Result<Vec<u8>, RenderError> {
-        let mut diff = Diff { table: Some(Vec::new()), proves: self.proves, ..Diff::default() };
+        let mut diff = Diff { table: Some(Vec::new()), proves: self.proves, streams: self.streams, ..Diff::default() };
         view.render(Slot(To::Diff { diff: &mut diff, print: &mut self.print }));
+        self.streams = diff.streams;
         match diff.out.first() {
             None => diff.out.push(b'{'),
             Some(b'{') => drop(diff.out.pop()),
@@ -72,7 +74,8 @@ fn held(print: &Print) -> usize {
                 + all(&list.holes)
                 + (list.holes.capacity() - list.holes.len()) * size_of::<Print>()
         }
-        _ => 0,
+        Print::Stream(stream) => size_of_val(&**stream),
+        Print::Nothing | Print::Text(_) => 0,
     }
 }
 

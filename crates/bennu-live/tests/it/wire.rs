@@ -1,6 +1,7 @@
 //! The messages of the specification's worked examples.
 
-use bennu_live::rendered::{Holes, RenderError, Template, Tree, View, rendered};
+use bennu_live::html;
+use bennu_live::rendered::{Holes, Insert, RenderError, Stream, Template, Tree, View, rendered};
 use serde_json::{Value, json};
 
 static PAGE: Template = Template {
@@ -138,4 +139,42 @@ fn a_tree_that_proves_finds_a_hole_that_changed_unseen() {
 #[test]
 fn a_view_must_be_a_template() {
     assert_eq!(Tree::new().diff(&"text").unwrap_err(), RenderError::NoTemplate);
+}
+
+#[test]
+fn a_stream_tells_what_becomes_of_its_items_and_forgets_them() {
+    let mut items = Stream::new(|item: &(u32, &'static str)| format!("m-{}", item.0));
+    let mut tree = Tree::new();
+    let mut diff = |items: &mut Stream<(u32, &'static str)>| -> Value {
+        let shown = &*items;
+        let view = html! { <ul>{for (id, item) in shown { <li id={id}>{item.1}</li> }}</ul> };
+        let message = tree.diff(&view).unwrap();
+        items.rendered();
+        serde_json::from_slice(&message).unwrap()
+    };
+    assert_eq!(
+        diff(&mut items),
+        json!({"s": 0, "0": {"s": 1, "k": {"kc": 0}, "stream": ["0", [], []]},
+            "p": {"0": ["<ul>", "</ul>"], "1": ["<li", ">", "</li>"]}})
+    );
+    assert_eq!(diff(&mut items), json!({}));
+    items.insert((3, "hi"), Insert::default().at(0));
+    assert_eq!(
+        diff(&mut items),
+        json!({"0": {"k": {"0": {"0": " id=\"m-3\"", "1": "hi"}, "kc": 1}, "stream": ["0", [["m-3", 0, null, false]], []]}})
+    );
+    items.delete_by_id("m-2");
+    assert_eq!(diff(&mut items), json!({"0": {"k": {"kc": 0}, "stream": ["0", [], ["m-2"]]}}));
+    items.push((4, "a"));
+    items.insert((4, "b"), Insert::default().limit(-2).update_only());
+    items.push((5, "c"));
+    items.delete(&(5, "c"));
+    assert_eq!(
+        diff(&mut items),
+        json!({"0": {"k": {"0": {"0": " id=\"m-4\"", "1": "b"}, "kc": 1},
+            "stream": ["0", [["m-4", -1, -2, true]], ["m-5"]]}})
+    );
+    items.reset([]);
+    assert_eq!(diff(&mut items), json!({"0": {"k": {"kc": 0}, "stream": ["0", [], [], true]}}));
+    assert_eq!(diff(&mut items), json!({}));
 }
