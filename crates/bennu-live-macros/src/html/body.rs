@@ -19,12 +19,27 @@ pub(super) struct Body {
 
 pub(super) enum Hole {
     Value(TokenStream),
-    Attribute { name: String, value: TokenStream },
+    Attribute {
+        name: String,
+        value: TokenStream,
+    },
     /// Bodies under conditions, of which the first that holds is rendered.
     If(Vec<(Expr, Body)>, Option<Body>),
-    Match { on: Expr, arms: Vec<(Pat, Option<Expr>, Body)> },
-    For { pat: Pat, items: Expr, key: Option<TokenStream>, body: Body },
-    Component { path: ExprPath, fields: Vec<(Ident, TokenStream)>, children: Option<Body> },
+    Match {
+        on: Box<Expr>,
+        arms: Vec<(Pat, Option<Expr>, Body)>,
+    },
+    For {
+        pat: Box<Pat>,
+        items: Box<Expr>,
+        key: Option<TokenStream>,
+        body: Body,
+    },
+    Component {
+        path: ExprPath,
+        fields: Vec<(Ident, TokenStream)>,
+        children: Option<Body>,
+    },
 }
 
 /// A template while it is put together.
@@ -35,7 +50,8 @@ struct Builder<'a> {
 
 impl Body {
     pub(super) fn new(nodes: Vec<Node>, errors: &mut Vec<Error>) -> Self {
-        let elements = |node: &Node| matches!(node, Node::Element(element) if component(element.name()).is_none());
+        let elements =
+            |node: &Node| matches!(node, Node::Element(element) if component(element.name()).is_none());
         let is_element = nodes.len() == 1 && nodes.iter().all(elements);
         let body = Body { statics: vec![String::new()], holes: Vec::new(), is_element };
         let mut builder = Builder { body, errors };
@@ -60,7 +76,10 @@ fn nested_nodes(tokens: TokenStream, errors: &mut Vec<Error>) -> Vec<Node> {
         if let Node::RawText(text) = node
             && !text.is_empty()
         {
-            errors.push(Error::new_spanned(text, "text must be in quotes here, and a value in braces: `{value}`"));
+            errors.push(Error::new_spanned(
+                text,
+                "text must be in quotes here, and a value in braces: `{value}`",
+            ));
         }
     }
     nodes
@@ -128,9 +147,9 @@ impl Builder<'_> {
         self.hole(hole);
     }
 
-    fn branches(&mut self, first: If) -> Hole {
+    fn branches(&mut self, first: Box<If>) -> Hole {
         let mut branches = Vec::new();
-        let mut next = Some(Else::If(Box::new(first)));
+        let mut next = Some(Else::If(first));
         loop {
             match next.take() {
                 Some(Else::If(branch)) => {
@@ -157,7 +176,8 @@ impl Builder<'_> {
             match attribute {
                 NodeAttribute::Attribute(attribute) => self.attribute(&attribute),
                 NodeAttribute::Block(block) => {
-                    self.errors.push(Error::new_spanned(block, "an attribute has a name: write `name={value}`"));
+                    self.errors
+                        .push(Error::new_spanned(block, "an attribute has a name: write `name={value}`"));
                 }
             }
         }
@@ -188,7 +208,9 @@ impl Builder<'_> {
                     self.push(&format!(" {name}=\"{}\"", escape(&value)));
                 }
                 Some(value) => self.hole(Hole::Attribute { name, value: unwrapped(value) }),
-                None => self.errors.push(Error::new_spanned(attribute, "the value of an attribute is an expression")),
+                None => self
+                    .errors
+                    .push(Error::new_spanned(attribute, "the value of an attribute is an expression")),
             },
         }
     }
@@ -209,12 +231,18 @@ impl Builder<'_> {
 /// What a component's attribute gives to which of its fields.
 fn field(attribute: &NodeAttribute) -> Result<(Ident, TokenStream), Error> {
     let NodeAttribute::Attribute(attribute) = attribute else {
-        return Err(Error::new_spanned(attribute, "a component's attributes are its fields: write `name={value}`"));
+        return Err(Error::new_spanned(
+            attribute,
+            "a component's attributes are its fields: write `name={value}`",
+        ));
     };
     let name: Ident = syn::parse2(attribute.key.to_token_stream())?;
     let value = match &attribute.possible_value {
         KeyedAttributeValue::None => quote::quote!(true),
-        _ => attribute.value().map(unwrapped).ok_or_else(|| Error::new_spanned(attribute, "this is no expression"))?,
+        _ => attribute
+            .value()
+            .map(unwrapped)
+            .ok_or_else(|| Error::new_spanned(attribute, "this is no expression"))?,
     };
     Ok((name, value))
 }
@@ -223,9 +251,7 @@ fn field(attribute: &NodeAttribute) -> Result<(Ident, TokenStream), Error> {
 fn take_key(node: &mut Node) -> Option<TokenStream> {
     let Node::Element(element) = node else { return None };
     let attributes = element.attributes_mut();
-    let is_key = |attribute: &NodeAttribute| {
-        matches!(attribute, NodeAttribute::Attribute(attribute) if attribute.key.to_string() == "key")
-    };
+    let is_key = |attribute: &NodeAttribute| matches!(attribute, NodeAttribute::Attribute(attribute) if attribute.key.to_string() == "key");
     let index = attributes.iter().position(is_key)?;
     let NodeAttribute::Attribute(attribute) = attributes.remove(index) else { return None };
     attribute.value().map(unwrapped)
@@ -241,10 +267,12 @@ fn component(name: &NodeName) -> Option<&ExprPath> {
 /// A value without the braces around it.
 fn unwrapped(value: &Expr) -> TokenStream {
     match value {
-        Expr::Block(block) if block.attrs.is_empty() && block.label.is_none() => match block.block.stmts.as_slice() {
-            [Stmt::Expr(value, None)] => value.to_token_stream(),
-            _ => value.to_token_stream(),
-        },
+        Expr::Block(block) if block.attrs.is_empty() && block.label.is_none() => {
+            match block.block.stmts.as_slice() {
+                [Stmt::Expr(value, None)] => value.to_token_stream(),
+                _ => value.to_token_stream(),
+            }
+        }
         value => value.to_token_stream(),
     }
 }

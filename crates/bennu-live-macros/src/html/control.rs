@@ -12,9 +12,9 @@ use super::elements;
 /// What stands in braces.
 pub(super) enum Control {
     Value(TokenStream),
-    If(If),
-    Match { on: Expr, arms: Vec<Arm> },
-    For { pat: Pat, items: Expr, body: TokenStream },
+    If(Box<If>),
+    Match { on: Box<Expr>, arms: Vec<Arm> },
+    For { pat: Box<Pat>, items: Box<Expr>, body: TokenStream },
 }
 
 pub(super) struct If {
@@ -48,7 +48,10 @@ pub(super) fn nodes(input: TokenStream, errors: &mut Vec<Error>) -> Vec<Node> {
 fn kept(input: TokenStream) -> TokenStream {
     let mut is_value = false;
     let keep = |token| {
-        let was_value = std::mem::replace(&mut is_value, matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '='));
+        let was_value = std::mem::replace(
+            &mut is_value,
+            matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '='),
+        );
         match token {
             TokenTree::Group(group) if group.delimiter() == Delimiter::Brace && !was_value => {
                 let tokens = group.stream();
@@ -76,7 +79,7 @@ pub(super) fn control(block: &NodeBlock) -> syn::Result<Control> {
         [Stmt::Macro(markup)] if markup.mac.path.is_ident("markup") => {
             let parse = |input: ParseStream<'_>| {
                 if input.peek(Token![if]) {
-                    parse_if(input).map(Control::If)
+                    parse_if(input).map(|branches| Control::If(branches.into()))
                 } else if input.peek(Token![match]) {
                     parse_match(input)
                 } else {
@@ -106,7 +109,7 @@ fn parse_if(input: ParseStream<'_>) -> syn::Result<If> {
 
 fn parse_match(input: ParseStream<'_>) -> syn::Result<Control> {
     input.parse::<Token![match]>()?;
-    let on = Expr::parse_without_eager_brace(input)?;
+    let on = Expr::parse_without_eager_brace(input)?.into();
     let content;
     braced!(content in input);
     let mut arms = Vec::new();
@@ -129,9 +132,9 @@ fn parse_match(input: ParseStream<'_>) -> syn::Result<Control> {
 
 fn parse_for(input: ParseStream<'_>) -> syn::Result<Control> {
     input.parse::<Token![for]>()?;
-    let pat = Pat::parse_multi_with_leading_vert(input)?;
+    let pat = Pat::parse_multi_with_leading_vert(input)?.into();
     input.parse::<Token![in]>()?;
-    let items = Expr::parse_without_eager_brace(input)?;
+    let items = Expr::parse_without_eager_brace(input)?.into();
     Ok(Control::For { pat, items, body: body(input)? })
 }
 

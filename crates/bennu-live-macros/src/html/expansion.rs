@@ -92,7 +92,8 @@ fn hole_fill(hole: &Hole, bound: &Bound) -> TokenStream {
                 let node = node(body, &with(bound, condition));
                 quote! { if #condition { #node } else }
             });
-            let otherwise = otherwise.as_ref().map_or_else(|| quote!(#slot.empty()), |body| node(body, bound));
+            let otherwise =
+                otherwise.as_ref().map_or_else(|| quote!(#slot.empty()), |body| node(body, bound));
             quote! { #(#branches)* { #otherwise } }
         }
         Hole::Match { on, arms } => {

@@ -26,9 +26,38 @@ pub(super) type Bound = HashMap<String, Inputs>;
 
 /// Methods that read what they are called on, and nothing else.
 const READING: &[&str] = &[
-    "as_deref", "as_ref", "as_slice", "as_str", "chars", "clone", "cloned", "contains", "contains_key", "copied",
-    "ends_with", "enumerate", "first", "get", "is_empty", "is_none", "is_some", "iter", "keys", "last", "len", "rev", "skip",
-    "starts_with", "take", "to_lowercase", "to_owned", "to_string", "to_uppercase", "trim", "values", "zip",
+    "as_deref",
+    "as_ref",
+    "as_slice",
+    "as_str",
+    "chars",
+    "clone",
+    "cloned",
+    "contains",
+    "contains_key",
+    "copied",
+    "ends_with",
+    "enumerate",
+    "first",
+    "get",
+    "is_empty",
+    "is_none",
+    "is_some",
+    "iter",
+    "keys",
+    "last",
+    "len",
+    "rev",
+    "skip",
+    "starts_with",
+    "take",
+    "to_lowercase",
+    "to_owned",
+    "to_string",
+    "to_uppercase",
+    "trim",
+    "values",
+    "zip",
 ];
 
 const KEYWORDS: &[&str] = &["as", "else", "false", "if", "in", "let", "match", "mut", "ref", "true"];
@@ -99,9 +128,7 @@ impl Inputs {
             let token = index.and_then(|index| tokens.get(index));
             matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == character)
         };
-        let is_call = |index: usize| {
-            matches!(tokens.get(index), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis)
-        };
+        let is_call = |index: usize| matches!(tokens.get(index), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
         for (index, token) in tokens.iter().enumerate() {
             match token {
                 TokenTree::Group(group) => self.scan(group.stream(), bound),

@@ -60,7 +60,24 @@ macro_rules! values {
 }
 
 values!(
-    str, String, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64, Cow<'_, str>,
+    str,
+    String,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    f32,
+    f64,
+    Cow<'_, str>,
     Arguments<'_>,
 );
 
@@ -103,14 +120,26 @@ mod tests {
     #[test]
     fn an_address_that_is_a_program_is_found_however_it_is_written() {
         for address in [
-            "javascript:alert(1)", "JavaScript:alert(1)", " \u{1}javascript:x", "java\nscript:x", "j\tavascript:x",
-            "javascript\t:x", "vbscript:x", "data:text/html,<script>",
+            "javascript:alert(1)",
+            "JavaScript:alert(1)",
+            " \u{1}javascript:x",
+            "java\nscript:x",
+            "j\tavascript:x",
+            "javascript\t:x",
+            "vbscript:x",
+            "data:text/html,<script>",
         ] {
             assert!(runs_a_script(address), "{address:?}");
         }
         for address in [
-            "/javascript:x", "#javascript", "https://example.com/?a=javascript:x", "mailto:a@example.com", "", "javascript",
-            "database:x", "./data:x",
+            "/javascript:x",
+            "#javascript",
+            "https://example.com/?a=javascript:x",
+            "mailto:a@example.com",
+            "",
+            "javascript",
+            "database:x",
+            "./data:x",
         ] {
             assert!(!runs_a_script(address), "{address:?}");
         }

@@ -83,7 +83,8 @@ impl<I: IntoIterator> Items for I {
                 }
                 if let Print::List(list) = print {
                     diff.loop_of(template, !known, |diff| {
-                        let mut entries = Entries { diff, template, list, rest: None, count: 0, moved: false };
+                        let mut entries =
+                            Entries { diff, template, list, rest: None, count: 0, moved: false };
                         entries.write(items, each);
                     });
                 }
@@ -94,7 +95,12 @@ impl<I: IntoIterator> Items for I {
 
 impl Slot<'_> {
     /// Renders a template for each item; `each` fills the entry that it is given.
-    pub fn list<I: Items>(self, template: &'static Template, items: I, each: impl Fn(I::Item, Entry<'_, '_>)) {
+    pub fn list<I: Items>(
+        self,
+        template: &'static Template,
+        items: I,
+        each: impl Fn(I::Item, Entry<'_, '_>),
+    ) {
         items.render(template, self, each);
     }
 }

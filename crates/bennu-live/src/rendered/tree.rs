@@ -43,7 +43,8 @@ impl Tree {
     ///
     /// When the view cannot be told to the client; then the tree is of no more use.
     pub fn diff(&mut self, view: &impl View) -> Result<Vec<u8>, RenderError> {
-        let mut diff = Diff { table: Some(Vec::new()), proves: self.proves, streams: self.streams, ..Diff::default() };
+        let mut diff =
+            Diff { table: Some(Vec::new()), proves: self.proves, streams: self.streams, ..Diff::default() };
         view.render(Slot(To::Diff { diff: &mut diff, print: &mut self.print }));
         self.streams = diff.streams;
         match diff.out.first() {

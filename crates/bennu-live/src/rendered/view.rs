@@ -71,8 +71,26 @@ macro_rules! texts {
 }
 
 texts!(
-    str, String, char, bool, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64,
-    Cow<'_, str>, fmt::Arguments<'_>,
+    str,
+    String,
+    char,
+    bool,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    f32,
+    f64,
+    Cow<'_, str>,
+    fmt::Arguments<'_>,
 );
 
 macro_rules! pointers {

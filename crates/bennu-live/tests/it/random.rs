@@ -14,8 +14,12 @@ static TEMPLATES: LazyLock<Vec<&'static Template>> = LazyLock::new(|| {
         let statics: Vec<&'static str> =
             (0..=holes).map(|index| &*format!("<{number}.{index} \"\\>").leak()).collect();
         let json = serde_json::to_string(&statics).unwrap().leak();
-        let template =
-            Template { statics: statics.leak(), json, fingerprint: number as u64, is_element: number.is_multiple_of(2) };
+        let template = Template {
+            statics: statics.leak(),
+            json,
+            fingerprint: number as u64,
+            is_element: number.is_multiple_of(2),
+        };
         &*Box::leak(Box::new(template))
     };
     (0..7).map(template).collect()
@@ -37,13 +41,13 @@ impl View for Doc {
             Self::Node(template, docs) => slot.node(TEMPLATES[*template], |holes| {
                 docs.iter().for_each(|doc| holes.hole(true, |slot| doc.render(slot)));
             }),
-            Self::List(template, entries) => slot.list(
-                TEMPLATES[*template],
-                entries,
-                |(key, docs), entry| {
-                    entry.fill(key, |holes| docs.iter().for_each(|doc| holes.hole(true, |slot| doc.render(slot))));
-                },
-            ),
+            Self::List(template, entries) => {
+                slot.list(TEMPLATES[*template], entries, |(key, docs), entry| {
+                    entry.fill(key, |holes| {
+                        docs.iter().for_each(|doc| holes.hole(true, |slot| doc.render(slot)))
+                    });
+                })
+            }
         }
     }
 }

@@ -16,6 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bennu-pubsub-zenoh", &["bennu-pubsub"]),
     ("bennu-cluster", &["bennu-pubsub", "bennu-pubsub-nats", "bennu-pubsub-redis", "bennu-pubsub-zenoh"]),
     ("bennu-macros", &[]),
+    ("bennu-live-macros", &[]),
+    ("bennu-live", &["bennu-live-macros"]),
     ("bennu-typed", &["bennu-macros", "bennu-presence", "bennu-protocol", "bennu-server"]),
     ("bennu-testkit", &["bennu-client", "bennu-protocol", "bennu-pubsub", "bennu-server"]),
     (
